@@ -1,0 +1,69 @@
+"""The command line: one command per stage, and `run` for all of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import click
+import typer
+
+from crpo import __version__
+from crpo.cli import data, models, runs
+from crpo.errors import CrpoError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Creative Preference Optimization: from people's ratings of creativity to a more creative language model.",
+)
+for command in (
+    runs.demo, runs.run, data.check, data.rate, data.pair, data.score, data.weigh, models.sft, models.train,
+    models.generate, models.evaluate, runs.report,
+):  # fmt: skip
+    app.command()(command)
+
+
+@app.callback()
+def _version(version: bool = typer.Option(False, "--version", help="Show the version and stop.")) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; every error a user can mend is one line on standard error."""
+    # Set before any library is imported: nothing of ours phones home, and forked tokenizers must not warn.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    try:
+        code = app(standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except CrpoError as error:
+        return _fail(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        return 2
+    except click.ClickException as error:
+        return _fail(f"{error.format_message()} See: crpo --help.", 2)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted. The same command again continues.", 130)
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        log = Path("crpo-error.log").resolve()
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        return _fail(f"a bug in crpo ({type(error).__name__}). Please report it with {log}.", 70)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,145 @@
+"""Commands on models: sft, train, generate, evaluate. They need the train extra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crpo.cli.options import Changes, Folder, Json, Output, check_output, section, tell
+
+Model = Annotated[str, typer.Option(help="Model to start from: hub id or folder.")]
+Template = Annotated[str | None, typer.Option(help="own (the tokenizer's) or plain.")]
+Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float64.")]
+Lora = Annotated[int | None, typer.Option(help="Rank of LoRA adapters; without it every weight is trained.")]
+
+
+def sft(
+    answers: Annotated[Path, typer.Argument(help="SFT set: prompt, response.")],
+    model: Model,
+    output: Folder,
+    chat_template: Template = None,
+    dtype: Dtype = None,
+    lora: Lora = None,
+    changes: Changes = None,
+    json: Json = False,
+) -> None:
+    """Fine-tune a model on the best answers.
+
+    Example: crpo sft sft.csv --model Qwen/Qwen3-0.6B -o models/sft --set epochs=1
+    """
+    from crpo.models import find_model
+    from crpo.recipe import SftSection
+    from crpo.stages.train import train_sft
+    from crpo.tables import read_table, write_table
+
+    settings, policy = section(SftSection, changes), _policy(model, chat_template, dtype, lora)
+    table = read_table(answers, "sft")
+    find_model(model)
+    history = train_sft(settings, policy, model, table, output)
+    write_table(history, output / "history.csv")
+    tell({"answers": len(table), "written": str(output)}, json)
+
+
+def train(
+    pairs: Annotated[Path, typer.Argument(help="Pairs: prompt, chosen, rejected; weight is 1 where there is none.")],
+    model: Model,
+    output: Folder,
+    chat_template: Template = None,
+    dtype: Dtype = None,
+    lora: Lora = None,
+    changes: Changes = None,
+    json: Json = False,
+) -> None:
+    """Train a model on weighted preference pairs: CrPO, or DPO where every weight is 1.
+
+    Example: crpo train weighted.csv --model models/sft -o models/crpo --set beta=0.1
+    """
+    from crpo.models import find_model
+    from crpo.recipe import TrainSection
+    from crpo.stages.train import train_crpo
+    from crpo.tables import read_table, write_table
+
+    settings, policy = section(TrainSection, changes), _policy(model, chat_template, dtype, lora)
+    table = read_table(pairs, "preferences")
+    find_model(model)
+    history = train_crpo(settings, policy, model, table, output, output.name)
+    write_table(history, output / "history.csv")
+    tell({"pairs": len(table), "weighted": "weight" in table, "written": str(output)}, json)
+
+
+def generate(
+    prompts: Annotated[Path, typer.Argument(help="Prompts: prompt_id, prompt; other columns are carried along.")],
+    model: Model,
+    output: Output,
+    name: Annotated[str | None, typer.Option(help="The model's name in the table; its last part by default.")] = None,
+    chat_template: Template = None,
+    dtype: Dtype = None,
+    changes: Changes = None,
+    json: Json = False,
+) -> None:
+    """Draw samples over the decoding grid (the paper's 4 x 4 by default); the same command again continues.
+
+    Example: crpo generate prompts.csv --model models/crpo -o samples.csv --set max_new_tokens=64
+    """
+    from crpo.models import find_model
+    from crpo.recipe import GenerateSection
+    from crpo.stages.evaluate import generate as generate_stage
+    from crpo.tables import read_table, write_table
+
+    check_output(output)
+    settings, policy = section(GenerateSection, changes), _policy(model, chat_template, dtype, None)
+    table = read_table(prompts, "prompts")
+    find_model(model)
+    records = output.with_suffix(".records.jsonl")
+    samples = generate_stage(settings, policy, model, name or Path(model).name, table, records)
+    write_table(samples, output)
+    tell({"samples": len(samples), **samples["status"].value_counts().to_dict(), "written": str(output)}, json)
+
+
+def evaluate(
+    samples: Annotated[Path, typer.Argument(help="Samples, as `crpo generate` writes them.")],
+    output: Output,
+    use: Annotated[str, typer.Option(help="Metrics, separated by commas.")] = "novelty,diversity,words",
+    embedder: Annotated[str | None, typer.Option(help="minilm, a sentence-transformers hub id, or a folder.")] = None,
+    language_model: Annotated[str, typer.Option(help="For surprise: hub id or folder.")] = "",
+    quality_model: Annotated[str, typer.Option(help="For quality: a learned rater's .npz, hub id or folder.")] = "",
+    json: Json = False,
+) -> None:
+    """Measure samples: scores per prompt, and per model with bootstrap intervals in NAME.estimates.csv.
+
+    Example: crpo evaluate samples.csv -o scores.csv --use novelty,diversity,words
+    """
+    import pandas as pd
+
+    from crpo.recipe import EvaluateSection, ModelsSection
+    from crpo.stages.evaluate import estimate
+    from crpo.stages.evaluate import evaluate as evaluate_stage
+    from crpo.tables import read_table, write_table
+
+    check_output(output)
+    settings = section(EvaluateSection, None, metrics={n.strip(): n.strip() for n in use.split(",") if n.strip()})
+    table = read_table(samples, "samples")
+    models = {
+        "embedder": embedder or ModelsSection().embedder, "language_model": language_model, "quality_model": quality_model
+    }  # fmt: skip
+    parts = [
+        evaluate_stage(settings, own.reset_index(drop=True), models, 0) for _, own in table.groupby("model", sort=True)
+    ]
+    scores = pd.concat(parts, ignore_index=True)
+    estimates = estimate(settings, scores)
+    write_table(scores, output)
+    write_table(estimates, output.with_name(f"{output.stem}.estimates.csv"))
+    shown = estimates[estimates["split"] == "all"]
+    facts = {
+        f"{row.model} {row.metric}": f"{row.value:.4g} [{row.low:.4g}, {row.high:.4g}]" for row in shown.itertuples()
+    }
+    tell({**facts, "written": str(output)}, json)
+
+
+def _policy(model: str, chat_template: str | None, dtype: str | None, lora: int | None):  # noqa: ANN202
+    from crpo.recipe import PolicySection
+
+    adapters = None if lora is None else {"r": lora, "alpha": 2 * lora}
+    return section(PolicySection, None, model=model, chat_template=chat_template, dtype=dtype, lora=adapters)

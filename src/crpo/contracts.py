@@ -1,0 +1,73 @@
+"""Public checks that a signal or metric keeps its contract; run them on your own before trusting it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from crpo.metrics import Metric
+from crpo.signals import Signal
+
+_TEXTS = {
+    "a brick": ["hold a door open", "a paperweight", "grind it to make red paint", "", "a tiny step for a hamster"],
+    "a rope": ["climb a tree", "a skipping rope", "unpick it into a wig for a scarecrow"],
+}
+
+
+def example_answers() -> pd.DataFrame:
+    """Return answers to two prompts, one of them blank, as a signal gets them."""
+    rows = [
+        {"prompt_id": prompt, "prompt": f"Name a use for {prompt}", "response": text, "status": "ok"}
+        for prompt, texts in _TEXTS.items()
+        for text in texts
+    ]
+    return pd.DataFrame(rows)
+
+
+def check_signal(signal: Signal) -> None:
+    """Check a signal's contract on a small table.
+
+    One float per row; the same twice; the input unchanged; values follow their rows when rows are reordered; a prompt's
+    values do not depend on other prompts; a blank answer is NaN.
+
+    Raises
+    ------
+    AssertionError
+        Naming the part of the contract that is broken.
+    """
+    answers = example_answers()
+    before = answers.copy(deep=True)
+    values = np.asarray(signal(answers), dtype=float)
+    assert values.shape == (len(answers),), f"{signal} must give one value per row, gave shape {values.shape}"
+    pd.testing.assert_frame_equal(answers, before, obj="the signal's input")
+    assert _same(signal(answers), values), f"{signal} must give the same values twice"
+    order = np.array([6, 2, 0, 5, 3, 1, 4])
+    shuffled = signal(answers.iloc[order].reset_index(drop=True))
+    assert _same(shuffled, values[order]), f"{signal}: values must follow their rows"
+    first = (answers["prompt_id"] == "a brick").to_numpy()
+    alone = signal(answers[first].reset_index(drop=True))
+    assert _same(alone, values[first]), f"{signal}: a prompt's values must not depend on other prompts"
+    assert np.isnan(values[3]), f"{signal}: a blank answer must be NaN, not {values[3]}"
+
+
+def check_metric(metric: Metric) -> None:
+    """Check a metric's contract: one float per prompt, the same twice, input unchanged, only samples with status ok.
+
+    Raises
+    ------
+    AssertionError
+        Naming the part of the contract that is broken.
+    """
+    samples = example_answers()
+    before = samples.copy(deep=True)
+    values = metric(samples)
+    assert sorted(values.index) == sorted(_TEXTS), f"{metric} must give one value per prompt_id"
+    pd.testing.assert_frame_equal(samples, before, obj="the metric's input")
+    assert _same(metric(samples), values), f"{metric} must give the same values twice"
+    failed = samples.iloc[:1].assign(status="error", response="an error message")
+    more = pd.concat([samples, failed], ignore_index=True)
+    assert _same(metric(more)[values.index], values), f"{metric} must leave out samples whose status is not ok"
+
+
+def _same(left: np.ndarray | pd.Series, right: np.ndarray | pd.Series) -> bool:
+    return bool(np.allclose(np.asarray(left, float), np.asarray(right, float), rtol=1e-5, atol=1e-7, equal_nan=True))

@@ -1,0 +1,1 @@
+"""Readers: other people's tables, and the bundled corpus, into ours."""

@@ -1,0 +1,44 @@
+"""Ratings, long or wide.
+
+long    response_id,rater,rating          wide    response_id,rater1,rater2,rater3
+        a17,r1,3                                  a17,3,,4
+        a17,r3,4
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from crpo.errors import InputError
+from crpo.tables import ANY, TableKind, check_table, load_table, read_table
+
+RATER_COLUMN = re.compile(r"(rater|judge|r)[ _]?\d+", re.IGNORECASE)
+
+
+def read_ratings(path: str | Path) -> pd.DataFrame:
+    """Read ratings as a long table: response_id, rater, rating, and the other columns of each answer.
+
+    A wide table is one without a `rater` column and with columns named rater1, judge_2, R3; a blank cell is not rated.
+
+    Raises
+    ------
+    InputError
+        As `crpo.tables.read_table`.
+    """
+    frame = load_table(path)
+    raters = [column for column in frame.columns if RATER_COLUMN.fullmatch(str(column))]
+    if "rater" in frame or "judge" in frame or not raters:
+        return read_table(path, "ratings")
+    wide = check_table(frame, TableKind(("response_id",), dict.fromkeys(raters, ANY), {}, ("response_id",)), path)
+    twice = wide["response_id"].duplicated()
+    if twice.any():
+        found = wide.loc[twice, "response_id"].iloc[0]
+        raise InputError(f"{path}: response_id {found!r} has two rows", "Give every answer one row.")
+    others = [column for column in wide.columns if column not in raters]
+    long = wide.melt(others, raters, "rater", "rating").dropna(subset="rating")
+    if long.empty:
+        raise InputError(f"{path} holds no rating", f"Fill the columns {', '.join(raters[:3])} …")
+    return long.reset_index(drop=True)

@@ -1,0 +1,27 @@
+"""The mean of a signal over a prompt's samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from crpo.signals import Signal
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Mean of a signal's raw values over the samples of a prompt that are scored; NaN where none is.
+
+    Parameters
+    ----------
+    signal : Signal
+        Its population is the prompt's samples.
+    """
+
+    signal: Signal
+
+    def __call__(self, samples: pd.DataFrame) -> pd.Series:
+        used = samples[samples["status"] == "ok"].reset_index(drop=True)
+        values = pd.Series(self.signal(used), index=used["prompt_id"], dtype=float)
+        return values.groupby(level=0).mean().reindex(sorted(set(samples["prompt_id"])))

@@ -1,0 +1,236 @@
+"""Preference pairs: which answers are compared, how much each comparison weighs, and how a trainer deals them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from crpo.grouped import concatenate, rows_by_group
+
+
+def pair_up(
+    scores: np.ndarray,
+    groups: np.ndarray,
+    *,
+    min_gap: float = 5.0,
+    min_score: float = 20.0,
+    max_uses: int = 10,
+    max_per_group: int | None = None,
+    order: str = "table",
+    seed: int = 0,
+) -> np.ndarray:
+    """Choose preference pairs by MuCE-PREF's rules.
+
+    Both answers score at least `min_score`, they differ by at least `min_gap` (and never by nothing), they answer the
+    same prompt, and no answer is in more than `max_uses` pairs.
+
+    Parameters
+    ----------
+    scores : ndarray of float (n,)
+        Creativity scores, score points on the 10–50 scale. NaN is not scored and is never paired.
+    groups : ndarray of int (n,)
+        Prompt of each answer.
+    min_gap, min_score : float
+        Score points.
+    max_uses : int
+        Pairs an answer may be in.
+    max_per_group : int, optional
+        Pairs one prompt may have; a random subset is kept. Not in the paper; off by default.
+    order : {"table", "random"}
+        `table` is greedy in row order, each row with every later row; early rows use up their partners. `random` is
+        balanced: rounds of matchings in which every answer gets at most one partner, until nobody finds one.
+    seed : int
+        Seed of `order="random"` and of `max_per_group`.
+
+    Returns
+    -------
+    ndarray of int (m, 2)
+        Row numbers (chosen, rejected), sorted by chosen, then rejected.
+
+    Raises
+    ------
+    ValueError
+        For an unknown `order`.
+    """
+    if order not in ORDERS:
+        raise ValueError(f"unknown order {order!r}; choose one of {', '.join(ORDERS)}")
+    scores = np.asarray(scores, dtype=float)
+    found = []
+    for number, rows in enumerate(rows_by_group(np.asarray(groups))):
+        rows = rows[scores[rows] >= min_score]  # NaN compares false
+        generator = np.random.Generator(np.random.PCG64([seed, number]))
+        pairs = rows[ORDERS[order](scores[rows], min_gap, max_uses, generator)]
+        if max_per_group is not None and len(pairs) > max_per_group:
+            pairs = pairs[generator.permutation(len(pairs))[:max_per_group]]
+        found.append(pairs)
+    pairs = concatenate(found).reshape(-1, 2)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+
+
+def _far_enough(difference: np.ndarray, min_gap: float) -> np.ndarray:
+    return (difference >= min_gap) & (difference > 0)
+
+
+def _in_table_order(scores: np.ndarray, min_gap: float, max_uses: int, _: np.random.Generator) -> np.ndarray:
+    uses = np.zeros(len(scores), dtype=int)
+    pairs = []
+    for first in range(len(scores)):
+        gap = scores[first + 1 :] - scores[first]
+        free = _far_enough(np.abs(gap), min_gap) & (uses[first + 1 :] < max_uses)
+        partners = first + 1 + np.flatnonzero(free)[: max_uses - uses[first]]
+        uses[first] += len(partners)
+        uses[partners] += 1
+        higher = scores[partners] > scores[first]
+        pairs.append(np.where(higher[:, None], np.c_[partners, np.full_like(partners, first)],
+                              np.c_[np.full_like(partners, first), partners]))  # fmt: skip
+    return concatenate(pairs).reshape(-1, 2)
+
+
+def _in_random_rounds(scores: np.ndarray, min_gap: float, max_uses: int, generator: np.random.Generator) -> np.ndarray:
+    n = len(scores)
+    taken: set[int] = set()
+    uses = np.zeros(n, dtype=int)
+    misses = 0
+    while misses < 3:
+        # Low half against high half, shifted at random: in sorted order most partners are far enough apart.
+        free = np.flatnonzero(uses < max_uses)
+        ranked = free[np.lexsort((generator.random(len(free)), scores[free]))]
+        half = len(ranked) // 2
+        low, high = ranked[:half], ranked[len(ranked) - half :]
+        high = np.roll(high, int(generator.integers(half)) if half and misses < 2 else 0)
+        wanted = _far_enough(scores[high] - scores[low], min_gap)
+        fresh = [
+            (int(h), int(lo))
+            for h, lo in zip(high[wanted], low[wanted], strict=True)
+            if int(h) * n + int(lo) not in taken
+        ]
+        misses = 0 if len(fresh) > max(1, n // 200) else misses + 1
+        for chosen, rejected in fresh:
+            taken.add(chosen * n + rejected)
+            uses[chosen] += 1
+            uses[rejected] += 1
+    codes = np.array(sorted(taken), dtype=int)
+    return np.c_[codes // max(n, 1), codes % max(n, 1)]
+
+
+ORDERS = {"table": _in_table_order, "random": _in_random_rounds}
+
+
+def pair_weights(
+    chosen: Mapping[str, np.ndarray],
+    rejected: Mapping[str, np.ndarray] | None,
+    lambdas: Mapping[str, float],
+    *,
+    combine: str = "sum",
+) -> np.ndarray:
+    """Weigh each pair by the creativity signals of its answers.
+
+    Parameters
+    ----------
+    chosen : mapping of signal name to ndarray (m,)
+        Scaled signals in [0, 1] of the chosen answers; NaN is not scored.
+    rejected : mapping or None
+        The same for the rejected answers; needed by `contrast` only.
+    lambdas : mapping of signal name to float
+        λ of each signal. Signals not named do not enter.
+    combine : {"sum", "contrast", "product"}
+        `sum` Σ λ_k s_k(chosen), the paper's equation; `contrast` Σ λ_k max(0, s_k(chosen) − s_k(rejected)), what the
+        official code computes when both sides are scored; `product` Π s_k(chosen)^λ_k.
+
+    Returns
+    -------
+    ndarray of float (m,)
+        Weights ≥ 0. All λ = 0 (or none) gives 1 for every pair: plain DPO. NaN where a needed signal is not scored.
+
+    Raises
+    ------
+    KeyError
+        When a named signal is missing.
+    ValueError
+        For an unknown `combine`, a negative λ, or `contrast` without `rejected`.
+    """
+    used = {name: float(value) for name, value in lambdas.items() if value != 0}
+    if any(value < 0 for value in used.values()):
+        raise ValueError("a lambda must not be negative: it would make the trainer prefer the rejected answer")
+    if not used:
+        size = len(next(iter(chosen.values()))) if chosen else 0
+        return np.ones(size)
+    if combine == "product":
+        return np.prod([np.asarray(chosen[name], float) ** value for name, value in used.items()], axis=0)
+    if combine == "sum":
+        return np.sum([value * np.asarray(chosen[name], float) for name, value in used.items()], axis=0)
+    if combine != "contrast":
+        raise ValueError(f"unknown way to combine signals {combine!r}; choose sum, contrast or product")
+    if rejected is None:
+        raise ValueError("contrast needs the signals of the rejected answers too: score them with over: all")
+    gaps = {name: np.asarray(chosen[name], float) - np.asarray(rejected[name], float) for name in used}
+    return np.sum([value * np.maximum(gaps[name], 0) for name, value in used.items()], axis=0)
+
+
+def effective_sample_size(weights: np.ndarray) -> float:
+    """Return (Σw)²/Σw²: how many equally weighted pairs carry as much as these; 0 when all weigh nothing."""
+    weights = np.asarray(weights, dtype=float)
+    squares = float((weights**2).sum())
+    return float(weights.sum() ** 2 / squares) if squares > 0 else 0.0
+
+
+def deal_pairs(
+    chosen: np.ndarray, rejected: np.ndarray, groups: np.ndarray, *, per_group: int, seed: int
+) -> list[np.ndarray]:
+    """Deal pairs into groups of one prompt that touch few distinct answers.
+
+    A group grows from a random pair by the pair that brings the fewest new answers, ties at random: in a trainer that
+    encodes an answer once per batch, that is what saves work (`findings/training.md`).
+
+    Parameters
+    ----------
+    chosen, rejected : ndarray of int (m,)
+        Answer numbers of each pair.
+    groups : ndarray of int (m,)
+        Prompt of each pair.
+    per_group : int
+        Most pairs in a group; 1 is the paper's pairwise stochastic gradient.
+    seed : int
+        Seed of the dealing.
+
+    Returns
+    -------
+    list of ndarray of int
+        Pair numbers of each group; every pair is in exactly one.
+    """
+    generator = np.random.Generator(np.random.PCG64(seed))
+    dealt: list[np.ndarray] = []
+    for rows in rows_by_group(np.asarray(groups)):
+        rows = generator.permutation(rows)
+        if per_group == 1:
+            dealt.extend(rows[:, None])
+        else:
+            dealt.extend(_grow_groups(rows, chosen, rejected, per_group))
+    return [dealt[i] for i in generator.permutation(len(dealt))]
+
+
+def _grow_groups(rows: np.ndarray, chosen: np.ndarray, rejected: np.ndarray, per_group: int) -> Iterator[np.ndarray]:
+    pairs_of: dict[int, list[int]] = {}
+    for row in rows:
+        for answer in (int(chosen[row]), int(rejected[row])):
+            pairs_of.setdefault(answer, []).append(int(row))
+    left = dict.fromkeys(int(row) for row in rows)
+    while left:
+        group: list[int] = []
+        answers: set[int] = set()
+        nearby: dict[int, None] = {}  # pairs that touch an answer of the group
+        while left and len(group) < per_group:
+            closed = (row for row in nearby if int(chosen[row]) in answers and int(rejected[row]) in answers)
+            row = next(closed, None)
+            if row is None:
+                row = next(iter(nearby), None)
+            if row is None:
+                row = next(iter(left))
+            group.append(row)
+            left.pop(row)
+            nearby.pop(row, None)
+            for answer in {int(chosen[row]), int(rejected[row])} - answers:
+                answers.add(answer)
+                nearby.update((other, None) for other in pairs_of[answer] if other in left)
+        yield np.array(group)

@@ -1,0 +1,58 @@
+"""Progress: a bar with the time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SECONDS_BETWEEN_LINES = 20.0
+
+
+def say(text: str) -> None:
+    """Tell the person at the command line something, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def track(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show the progress of something that may take more than a few seconds.
+
+    Parameters
+    ----------
+    label : str
+        What is being done.
+    total : int
+        How many units there are.
+
+    Yields
+    ------
+    callable
+        Call it with the number of units done since the last call.
+    """
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(label, total=total)
+            yield lambda units: bar.advance(task, units)
+    else:
+        yield _lines(label, total)
+
+
+def _lines(label: str, total: int) -> Callable[[int], None]:
+    start = last = time.monotonic()
+    done = 0
+
+    def advance(units: int) -> None:
+        nonlocal done, last
+        done += units
+        now = time.monotonic()
+        if now - last > SECONDS_BETWEEN_LINES and total:
+            last = now
+            left = (now - start) * (total - done) / max(done, 1)
+            say(f"  {label}: {done:,} of {total:,}, about {left:.0f} s left")
+
+    return advance

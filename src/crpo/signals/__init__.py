@@ -1,0 +1,37 @@
+"""Creativity signals: per answer, raw values; a signal is a frozen dataclass called on a table of answers.
+
+A signal takes a table with `prompt_id`, `prompt` and `response` and returns one float per row, in row order; NaN means
+not scored. Answers to the same `prompt_id` are one population. To add one, write such a class in a file of your own and
+name it in the recipe as `module:Name`; `crpo.contracts.check_signal` tells whether it keeps the contract.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+SIGNALS = {
+    "diversity": "crpo.signals.diversity:Diversity",
+    "novelty": "crpo.signals.novelty:Novelty",
+    "surprise": "crpo.signals.surprise:Surprise",
+    "quality": "crpo.signals.quality:Quality",
+}
+
+
+class Signal(Protocol):
+    """What every signal does."""
+
+    def __call__(self, responses: pd.DataFrame) -> np.ndarray:
+        """Return one raw value per row, NaN where the row is not scored."""
+        ...
+
+
+def populations(responses: pd.DataFrame) -> list[np.ndarray]:
+    """Return, for each prompt, the row numbers of its answers that hold any text."""
+    from crpo.grouped import group_codes, rows_by_group
+
+    filled = np.array([bool(text.strip()) for text in responses["response"]], dtype=bool)
+    codes, _ = group_codes(responses["prompt_id"])
+    return [rows[filled[rows]] for rows in rows_by_group(codes) if filled[rows].any()]

@@ -1,0 +1,36 @@
+"""Diversity: how far an answer lies from the other answers to its prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from crpo.distances import mean_distance_to_others
+from crpo.models import embedder
+from crpo.signals import populations
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """Mean cosine distance to the other answers of the prompt (the paper's δ), in [0, 2].
+
+    NaN for a blank answer and for the only answer to a prompt (the official code gives 0).
+
+    Parameters
+    ----------
+    embedder : str
+        See `crpo.models.Embedder`.
+    """
+
+    embedder: str = "minilm"
+
+    def __call__(self, responses: pd.DataFrame) -> np.ndarray:
+        values = np.full(len(responses), np.nan)
+        rows = populations(responses)
+        texts = responses["response"].tolist()
+        embedder(self.embedder).encode([texts[i] for own in rows for i in own])  # all at once: batches of equal length
+        for own in rows:
+            values[own] = mean_distance_to_others(embedder(self.embedder).encode([texts[i] for i in own]))
+        return values

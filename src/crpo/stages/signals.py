@@ -1,0 +1,122 @@
+"""The learned rater, the creativity signals of people's answers, and the weights of the pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from crpo.components import build, with_models
+from crpo.errors import InputError
+from crpo.grouped import group_codes, scale_within
+from crpo.pairs import pair_weights
+from crpo.progress import say, track
+from crpo.recipe import Lambdas, ScoreSection, WeighSection
+from crpo.signals import SIGNALS
+from crpo.stages.split import account
+
+BACKWARDS = (
+    "note: the paper's novelty runs against people's scores (it rewards one-word answers); it is kept as published"
+)
+
+
+def score(
+    section: ScoreSection, answers: pd.DataFrame, pairs: pd.DataFrame | None, models: Mapping[str, str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score answers with the creativity signals.
+
+    Parameters
+    ----------
+    section : ScoreSection
+    answers : DataFrame
+        response_id, prompt_id, prompt, response.
+    pairs : DataFrame or None
+        With pairs, the population of a prompt is its chosen answers (`over: chosen`) or all its paired ones; other
+        answers are not scored. Without, it is every answer to the prompt.
+    models : mapping
+        Values for the signals' fields `embedder`, `language_model`, `quality_model` and the like.
+
+    Returns
+    -------
+    signals : DataFrame
+        response_id, prompt_id, and for each signal its raw value (`novelty_raw`) and the scaled one in [0, 1]
+        (`novelty`). Row order of `answers`; NaN is not scored.
+    account : DataFrame
+    """
+    if pairs is not None:
+        ids = pairs["chosen_id"] if section.over == "chosen" else pd.concat([pairs["chosen_id"], pairs["rejected_id"]])
+        answers = answers[answers["response_id"].isin(ids)].reset_index(drop=True)
+    if any(spec == "novelty" for spec in section.signals.values()):
+        say(BACKWARDS)
+    codes, _ = group_codes(answers["prompt_id"])
+    order = np.lexsort((answers["response_id"], answers["response"], codes))  # row order must not change a value
+    table = answers[["response_id", "prompt_id"]].copy()
+    counts = {"answers": len(answers)}
+    with track("signals", len(section.signals)) as advance:
+        for name, spec in section.signals.items():
+            signal = build(with_models(spec, SIGNALS, models), SIGNALS, "signal")
+            raw = np.empty(len(answers))
+            raw[order] = _called(signal, name, answers.iloc[order].reset_index(drop=True))
+            table[f"{name}_raw"] = raw
+            table[name] = _scaled(raw, codes, section.scale, name)
+            counts[f"answers without {name}"] = int(table[name].isna().sum())
+            advance(1)
+    return table, account("score", counts)
+
+
+def weigh(
+    section: WeighSection, lambdas: Lambdas, pairs: pd.DataFrame, signals: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Weigh each pair by its answers' signals.
+
+    Returns
+    -------
+    pairs : DataFrame
+        The pairs with `{signal}_chosen`, `{signal}_rejected` and `weight`. A pair one of whose needed signals is not
+        scored is left out: NaN may not reach the loss.
+    account : DataFrame
+
+    Raises
+    ------
+    InputError
+        When a signal with λ > 0 is missing, or no pair could be weighed.
+    """
+    names = [column.removesuffix("_raw") for column in signals.columns if column.endswith("_raw")]
+    missing = [name for name, value in lambdas.items() if value > 0 and name not in names]
+    if missing:
+        raise InputError(f"signal {missing[0]!r} is not in the signals table", f"It has: {', '.join(names) or 'none'}.")
+    by_id = signals.drop_duplicates("response_id").set_index("response_id")[names]
+    sides = {side: by_id.reindex(pairs[f"{side}_id"]).reset_index(drop=True) for side in ("chosen", "rejected")}
+    table = pd.concat([pairs.reset_index(drop=True), *(f.add_suffix(f"_{side}") for side, f in sides.items())], axis=1)
+    values = {side: {name: frame[name].to_numpy(float) for name in names} for side, frame in sides.items()}
+    used = any(value > 0 for value in lambdas.values())
+    weights = (
+        pair_weights(values["chosen"], values["rejected"], lambdas, combine=section.combine)
+        if used
+        else np.ones(len(pairs))
+    )
+    weighed = np.isfinite(weights)
+    if not weighed.any():
+        raise InputError("no pair could be weighed: a needed signal is not scored for any of them",
+                         "Score more answers per prompt, or use score.over: all.")  # fmt: skip
+    table, weights = table[weighed].reset_index(drop=True), weights[weighed]
+    if section.mean_weight is not None and weights.sum() > 0:
+        weights = weights * (section.mean_weight / weights.mean())
+    counts = {"pairs": len(pairs), "pairs left out because a signal is not scored": int((~weighed).sum()),
+              "pairs of weight zero": int((weights == 0).sum())}  # fmt: skip
+    return table.assign(weight=weights), account("weigh", counts)
+
+
+def _called(signal: object, name: str, answers: pd.DataFrame) -> np.ndarray:
+    values = np.asarray(signal(answers), dtype=float)  # type: ignore[operator]
+    if values.shape != (len(answers),):
+        raise InputError(f"signal {name!r} gave {values.shape} values for {len(answers)} answers", "Give one per row.")
+    return values
+
+
+def _scaled(raw: np.ndarray, codes: np.ndarray, how: str, name: str) -> np.ndarray:
+    try:
+        return scale_within(raw, codes, how)
+    except ValueError as error:
+        raise InputError(f"signal {name!r}: {error}", "Correct score.scale.") from error

@@ -1,0 +1,239 @@
+"""Training stages: a tiny base model where there is no hub, SFT, reference log-probs, and CrPO."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from crpo.errors import needs_extra
+from crpo.models import load_language_model, quiet
+from crpo.progress import say, track
+from crpo.recipe import OptimizerSection, PolicySection, SftSection, TrainSection
+
+if TYPE_CHECKING:
+    from crpo.training import ForestArguments, ForestTrainer
+
+
+def train_base(section: PolicySection, answers: pd.DataFrame, out: Path) -> pd.DataFrame:
+    """Make the tiny base model: a tokenizer and a small Llama, trained on the training answers alone.
+
+    Parameters
+    ----------
+    section : PolicySection
+    answers : DataFrame
+        prompt, response and, where there is one, split: only "train" rows are used.
+    out : Path
+        Folder the model is saved to.
+
+    Returns
+    -------
+    DataFrame
+        Training history: step, name, value.
+    """
+    _require_training()
+    from crpo.answers import encode_answers
+    from crpo.tiny import tiny_llama
+    from crpo.training import SftConfig, SftTrainer
+
+    tiny = section.tiny
+    if "split" in answers:
+        answers = answers[answers["split"] == "train"]
+    paragraphs = _paragraphs(tiny.text)
+    texts = [*sorted(set(answers["prompt"])), *answers["response"], *paragraphs]
+    model, chat = tiny_llama(
+        texts, hidden_size=tiny.hidden_size, layers=tiny.layers, heads=tiny.heads, vocabulary=tiny.vocabulary,
+        seed=section.seed,
+    )  # fmt: skip
+    say(f"  tiny policy: {sum(p.numel() for p in model.parameters()) / 1e6:.1f} million parameters, "
+        f"{len(chat.tokenizer):,} tokens")  # fmt: skip
+    history = []
+    corpora = [(tiny.text_epochs, _as_answers(chat, paragraphs))] if paragraphs else []
+    corpora.append((tiny.epochs, encode_answers(chat, zip(answers["prompt"], answers["response"], strict=True))[0]))
+    for epochs, corpus in corpora:
+        per_group = 32
+        tokens = float(np.mean([len(response) for response in corpus.responses]))
+        groups = max(1, round(tiny.tokens_per_step / (tokens * per_group)))
+        with tempfile.TemporaryDirectory() as scratch:
+            optimizer = OptimizerSection(
+                epochs=epochs, learning_rate=tiny.learning_rate, scheduler="cosine", warmup_ratio=0.05,
+                weight_decay=0.01, tokens_per_row=256, seed=section.seed,
+            )  # fmt: skip
+            settings = _arguments(optimizer, section, scratch, groups)
+            trainer = SftTrainer(model, SftConfig(**settings, responses_per_prompt=per_group), corpus, chat.tokenizer)
+            history.append(_run(trainer, "base"))
+    _save(trainer, out)
+    return pd.concat(history, ignore_index=True)
+
+
+def train_sft(section: SftSection, policy: PolicySection, base: str, answers: pd.DataFrame, out: Path) -> pd.DataFrame:
+    """Fine-tune the base model on the best answers (columns prompt, response); history as in `train_base`.
+
+    LoRA adapters are merged before saving, so that what follows starts from one model.
+    """
+    _require_training()
+    from crpo.training import SftConfig, SftTrainer
+
+    model, chat = _policy(policy, base)
+    groups = max(1, section.responses_per_step // section.responses_per_prompt)
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = _arguments(section, policy, scratch, groups)
+        args = SftConfig(**settings, responses_per_prompt=section.responses_per_prompt)
+        trainer = SftTrainer(model, args, answers[["prompt", "response"]], chat.tokenizer, _lora(policy))
+        history = _run(trainer, "SFT")
+        if policy.lora is not None:
+            trainer.model = trainer.model.merge_and_unload()  # type: ignore[union-attr,operator]
+        _save(trainer, out)
+    return history
+
+
+def reference_logps(section: TrainSection, policy: PolicySection, sft: str, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Score every distinct answer of the pairs once under the reference, the SFT model.
+
+    Returns
+    -------
+    DataFrame
+        response_id, logp (nats), tokens.
+    """
+    _require_training()
+    from crpo.answers import answer_logps, encode_answers
+    from crpo.forest import agreeing_layout
+
+    sides = [pairs[["prompt", side, f"{side}_id"]].set_axis(["prompt", "response", "response_id"], axis=1)
+             for side in ("chosen", "rejected")]  # fmt: skip
+    table = pd.concat(sides).drop_duplicates("response_id").sort_values("response_id").reset_index(drop=True)
+    model, chat = _policy(policy, sft)
+    answers, numbers = encode_answers(chat, zip(table["prompt"], table["response"], strict=True))
+    layout, _ = agreeing_layout(
+        model, answers.trees(range(min(8, len(numbers))))[0], section.layout, section.tokens_per_row
+    )
+    with track("reference log-probs", len(answers.responses)) as advance:
+        logps, counts = answer_logps(
+            model, answers, layout=layout, tokens_per_row=section.tokens_per_row, progress=advance
+        )
+    return table[["response_id"]].assign(logp=logps[numbers], tokens=counts[numbers])
+
+
+def with_reference(pairs: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs with `ref_chosen_logps` and `ref_rejected_logps`, TRL's names for precomputed references."""
+    logp = reference.set_index("response_id")["logp"]
+    return pairs.assign(
+        ref_chosen_logps=logp.reindex(pairs["chosen_id"]).to_numpy(),
+        ref_rejected_logps=logp.reindex(pairs["rejected_id"]).to_numpy(),
+    )
+
+
+def train_crpo(
+    section: TrainSection, policy: PolicySection, sft: str, pairs: pd.DataFrame, out: Path, name: str
+) -> pd.DataFrame:
+    """Train on weighted pairs (DPO, DDPO and CrPO differ in the weights alone); history as in `train_base`."""
+    _require_training()
+    from crpo.training import CrPOConfig, CrPOTrainer
+
+    model, chat = _policy(policy, sft)
+    groups = max(1, round(section.pairs_per_step / section.pairs_per_prompt / section.accumulation))
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = _arguments(section, policy, scratch, groups)
+        args = CrPOConfig(
+            **settings, beta=section.beta, loss_type=section.loss, label_smoothing=section.label_smoothing,
+            pairs_per_prompt=section.pairs_per_prompt,
+        )  # fmt: skip
+        trainer = CrPOTrainer(model, args, pairs, chat.tokenizer, _lora(policy))
+        say(f"  {len(pairs):,} pairs, groups of {section.pairs_per_prompt} pairs per prompt, layout {trainer.layout}")
+        history = _run(trainer, name)
+        _save(trainer, out)
+    return history
+
+
+def _require_training() -> None:
+    try:
+        import peft  # noqa: F401
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise needs_extra("training", "train") from error
+    quiet()
+
+
+def _policy(policy: PolicySection, name: str) -> tuple[Any, Any]:
+    return load_language_model(
+        name, revision=policy.revision if name == policy.model else None, dtype=policy.dtype,
+        chat_template=policy.chat_template,
+    )  # fmt: skip
+
+
+def _lora(policy: PolicySection) -> Any:
+    if policy.lora is None:
+        return None
+    from peft import LoraConfig
+
+    lora = policy.lora
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.r,
+        lora_alpha=int(lora.alpha),
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets,
+    )
+
+
+def _arguments(section: OptimizerSection, policy: PolicySection, scratch: str, groups: int) -> dict[str, Any]:
+    import torch
+
+    return {
+        "output_dir": scratch, "num_train_epochs": section.epochs, "learning_rate": section.learning_rate,
+        "lr_scheduler_type": section.scheduler, "warmup_steps": section.warmup_ratio if section.warmup_ratio < 1 else 0.999,
+        "weight_decay": section.weight_decay, "max_grad_norm": section.max_grad_norm,
+        "per_device_train_batch_size": groups, "gradient_accumulation_steps": section.accumulation,
+        "gradient_checkpointing": section.gradient_checkpointing, "seed": section.seed, "layout": section.layout,
+        "tokens_per_row": section.tokens_per_row, "chat_template": policy.chat_template, "save_strategy": "no",
+        "report_to": [], "logging_steps": 10, "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }  # fmt: skip
+
+
+def _run(trainer: ForestTrainer, name: str) -> pd.DataFrame:
+    from transformers import PrinterCallback, TrainerCallback
+
+    trainer.remove_callback(PrinterCallback)
+    args: ForestArguments = trainer.args  # type: ignore[assignment]
+    if trainer.layout != args.layout:
+        say(f"  layout {args.layout} disagrees with this model; padded is used")
+    steps = int(np.ceil(len(trainer.get_train_dataloader()) / args.gradient_accumulation_steps) * args.num_train_epochs)
+    with track(f"training {name}", steps) as advance:
+
+        class Advance(TrainerCallback):
+            def on_step_end(self, *_: Any, **__: Any) -> None:
+                advance(1)
+
+        trainer.add_callback(Advance())
+        trainer.train()
+    return trainer.history()
+
+
+def _save(trainer: ForestTrainer, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    trainer.model.save_pretrained(out)  # type: ignore[union-attr]
+    trainer.processing_class.save_pretrained(out)  # type: ignore[union-attr]
+
+
+def _paragraphs(path: str | None) -> list[str]:
+    if path is None:
+        return []
+    from crpo.errors import InputError
+
+    if not Path(path).is_file():
+        raise InputError(f"policy.tiny.text: {path} does not exist", "Check the path, or leave it out.")
+    return [line for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _as_answers(chat: Any, paragraphs: list[str], longest: int = 120) -> Any:
+    """Return plain text as answers to an empty prompt, cut into pieces of at most `longest` tokens."""
+    from crpo.answers import Answers
+
+    ids = [chat.tokenizer(text, add_special_tokens=False)["input_ids"] for text in paragraphs]
+    pieces = [own[at : at + longest] for own in ids for at in range(0, len(own), longest)]
+    return Answers([[chat.tokenizer.bos_token_id]], pieces, np.zeros(len(pieces), int))

@@ -1,0 +1,337 @@
+"""Tidy tables on disk: reading with checks that name file, row and column, and writing all or nothing."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from crpo.errors import InputError, did_you_mean
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+@dataclass(frozen=True)
+class TableKind:
+    """What a table must hold.
+
+    Attributes
+    ----------
+    required : tuple of str
+        Columns that must be there.
+    numbers : mapping of str to (low, high)
+        Columns of numbers and the range they must lie in; a blank cell is NaN unless it must be filled.
+    aliases : mapping of str to str
+        Names other people use, to ours.
+    filled : tuple of str
+        Columns whose cells must not be blank.
+    """
+
+    required: tuple[str, ...]
+    numbers: Mapping[str, tuple[float, float]]
+    aliases: Mapping[str, str]
+    filled: tuple[str, ...] = ()
+
+
+ANY = (-np.inf, np.inf)
+MUCE_NAMES = {
+    "TasksNamesFull": "task", "Prompt": "item", "Response": "response", "facsco_grm_scaled": "creativity_score",
+    "Language": "language", "FullPrompt": "prompt", "ID": "response_id", "Dataset": "dataset", "Set": "split",
+}  # fmt: skip
+
+KINDS = {
+    "responses": TableKind(
+        ("task", "item", "response", "creativity_score"), {"creativity_score": ANY}, MUCE_NAMES,
+        ("task", "item", "response", "creativity_score"),
+    ),
+    "ratings": TableKind(
+        ("response_id", "rater", "rating"), {"rating": ANY}, {"judge": "rater", "score": "rating"},
+        ("response_id", "rater", "rating"),
+    ),
+    "rated answers": TableKind(
+        ("response_id", "rater", "rating", "task", "item", "response"), {"rating": ANY},
+        {"judge": "rater", "score": "rating"}, ("response_id", "rater", "rating", "task", "item", "response"),
+    ),
+    "answers": TableKind(("task", "item", "response"), {"creativity_score": ANY}, MUCE_NAMES),
+    "identified answers": TableKind(
+        ("response_id", "prompt_id", "prompt", "response"), {"creativity_score": ANY}, {}, ("response_id", "prompt_id")
+    ),
+    "reference": TableKind(("response_id", "logp"), {"logp": ANY, "tokens": ANY}, {}),
+    "pairs": TableKind(
+        ("pair_id", "prompt_id", "prompt", "chosen", "rejected", "chosen_id", "rejected_id"),
+        {"weight": (0, np.inf), "score_chosen": ANY, "score_rejected": ANY,
+         "ref_chosen_logps": ANY, "ref_rejected_logps": ANY}, {}, ("prompt", "chosen", "rejected"),
+    ),
+    "preferences": TableKind(
+        ("prompt", "chosen", "rejected"), {"weight": (0, np.inf), "ref_chosen_logps": ANY, "ref_rejected_logps": ANY}, {},
+        ("prompt", "chosen", "rejected", "weight"),
+    ),
+    "estimates": TableKind(
+        ("model", "metric", "split", "value", "low", "high"),
+        dict.fromkeys(("value", "low", "high", "prompts", "tasks", "samples_used", "samples_left_out"), ANY), {},
+    ),
+    "signals": TableKind(("response_id", "prompt_id"), {}, {}, ("response_id", "prompt_id")),
+    "samples": TableKind(("prompt_id", "prompt", "model", "sample", "response", "status"), {"sample": ANY}, {}),
+    "scores": TableKind(
+        ("model", "task", "prompt_id", "metric", "value"), {"value": ANY, "used": ANY, "left_out": ANY}, {}
+    ),
+    "account": TableKind(("stage", "what", "count"), {"count": ANY}, {}),
+    "history": TableKind(("step", "name", "value"), {"step": ANY, "value": ANY}, {}),
+    "rater table": TableKind(("rater", "n", "mean", "discrimination", "kept", "reason"),
+                             dict.fromkeys(("n", "mean", "discrimination", "bits"), ANY), {}),
+    "agreement": TableKind(("task", "responses", "prompts", "correlation"),
+                           dict.fromkeys(("responses", "prompts", "correlation", "low", "high"), ANY), {}),
+    "prompts": TableKind(("prompt_id", "prompt"), {}, {}, ("prompt",)),
+    "sft": TableKind(("prompt", "response"), {}, {}, ("prompt", "response")),
+}  # fmt: skip
+
+
+def normalise(text: str) -> str:
+    """Return the text by which two answers count as the same: Unicode NFKC, case folded, single spaces."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def short_hash(*parts: str) -> str:
+    """Return 12 hexadecimal digits that depend on the parts and nothing else."""
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def read_table(path: str | Path, kind: str) -> pd.DataFrame:
+    """Read and check a table.
+
+    Text cells stay as they are: "null" and "None" are real answers to a creativity test.
+
+    Parameters
+    ----------
+    path : path
+        A .csv, .tsv, .jsonl or .parquet file.
+    kind : str
+        One of `KINDS`: which columns are required, which are numbers.
+
+    Returns
+    -------
+    DataFrame
+        Columns under our names; number columns as float.
+
+    Raises
+    ------
+    InputError
+        Naming file, row (the line of the file where the row begins), column, what was found, and how to mend it.
+    """
+    frame, wanted = load_table(path), KINDS[kind]
+    if kind == "signals":  # every other column of a signals table is a number
+        names = [name for name in frame.columns if name not in wanted.required]
+        wanted = TableKind(wanted.required, dict.fromkeys(names, ANY), {}, wanted.filled)
+    return check_table(frame, wanted, path)
+
+
+def load_table(path: str | Path) -> pd.DataFrame:
+    """Read a table's cells as they are, each row indexed by the line it begins on; InputError as `read_table`."""
+    path = Path(path)
+    _check_file(path)
+    return _READERS[path.suffix.lower()](path)
+
+
+def check_table(frame: pd.DataFrame, wanted: TableKind, path: str | Path) -> pd.DataFrame:
+    """Return a loaded table under our names and with numbers as float; InputError as `read_table`."""
+    path = Path(path)
+    frame = _rename(frame, wanted)
+    _check_columns(frame, wanted, path)
+    if frame.empty:
+        raise InputError(f"{path} has a header but no rows", "Give a table with at least one row.")
+    return _typed(frame, wanted, path).reset_index(drop=True)
+
+
+def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Write a table whole or not at all (a temporary file, then a rename); the suffix chooses the format."""
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"cannot write {path}: unknown file ending", f"Use one of {', '.join(SUFFIXES)}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() == ".parquet":
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, index=False)
+        return write_whole(buffer.getvalue(), path)
+    if path.suffix.lower() == ".jsonl":
+        rows = ({k: None if _is_nan(v) else v for k, v in row.items()} for row in frame.to_dict("records"))
+        text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False, default=_plain) + "\n" for row in rows)
+    else:
+        text = frame.to_csv(index=False, sep="\t" if path.suffix.lower() == ".tsv" else ",", lineterminator="\n")
+    return write_whole(text.encode("utf-8", "replace"), path)
+
+
+def write_whole(content: bytes, path: Path) -> Path:
+    """Write bytes to `path` so that a reader sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path}: {error.strerror}", "Check the folder and the free space.") from error
+    return path
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and not np.isfinite(value)
+
+
+def _plain(value: object) -> object:
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, not a table", f"Name a file ending in {', '.join(SUFFIXES)}.")
+    if not path.exists():
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*") if p.suffix in SUFFIXES]) if (
+            path.parent.is_dir()) else ""  # fmt: skip
+        raise InputError(
+            f"{path} does not exist", f"Check the path. {near}" if "Did you" in near else "Check the path."
+        )
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path} has an unknown file ending", f"Use one of {', '.join(SUFFIXES)}.")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty", "Give a table with a header and at least one row.")
+
+
+def _read_text(path: Path) -> str:
+    content = path.read_bytes()
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = content[: error.start].count(b"\n") + 1
+        found = f"{path} row {row}: byte {content[error.start]:#04x} at offset {error.start} is not UTF-8"
+        raise InputError(found, "Save the file as UTF-8.") from error
+    if "\x00" in text:
+        row = text[: text.index("\x00")].count("\n") + 1
+        raise InputError(f"{path} row {row}: a NUL byte", "Save the file as plain UTF-8 text.")
+    return text
+
+
+def _read_separated(path: Path) -> pd.DataFrame:
+    text = _read_text(path)
+    header = text.split("\n", 1)[0]
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=header.count)
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows, lines, start = [], [], 1
+    try:
+        for row in reader:
+            if row and any(cell != "" for cell in row):
+                rows.append(row)
+                lines.append(start)
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(f"{path} row {start}: {error}", "Look for an unbalanced quote there.") from error
+    if not rows:
+        raise InputError(f"{path} is empty", "Give a table with a header and at least one row.")
+    names = [name.strip() for name in rows[0]]
+    for row, line in zip(rows[1:], lines[1:], strict=True):
+        if len(row) != len(names):
+            found = f"{path} row {line}: {len(row)} cells where the header has {len(names)}"
+            raise InputError(found, "Put quotes around text that holds the delimiter.")
+    return pd.DataFrame(rows[1:], columns=pd.Index(names), index=pd.Index(lines[1:]), dtype=object)
+
+
+def _read_json_lines(path: Path) -> pd.DataFrame:
+    rows, lines = [], []
+    for line, text in enumerate(_read_text(path).split("\n"), 1):
+        if not text.strip():
+            continue
+        try:
+            row = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"{path} row {line}: not JSON ({error.msg})", "Put one JSON object on each line."
+            ) from error
+        if not isinstance(row, dict):
+            found = f"{path} row {line}: a {type(row).__name__} where an object is expected"
+            raise InputError(found, "Put one JSON object on each line (JSONL), not one array.")
+        rows.append(row)
+        lines.append(line)
+    return pd.DataFrame(rows, index=pd.Index(lines), dtype=object)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_parquet(path)
+    except ImportError as error:
+        raise InputError(f"{path}: reading Parquet needs pyarrow", "Install it with: pip install pyarrow.") from error
+    except Exception as error:
+        raise InputError(f"{path} is not a whole Parquet file", "Write it again.") from error
+    return frame.astype(object).set_axis(pd.RangeIndex(2, len(frame) + 2), axis=0)
+
+
+_READERS = {
+    ".csv": _read_separated, ".tsv": _read_separated, ".jsonl": _read_json_lines, ".parquet": _read_parquet,
+}  # fmt: skip
+
+
+def _rename(frame: pd.DataFrame, wanted: TableKind) -> pd.DataFrame:
+    new = {old: ours for old, ours in wanted.aliases.items() if old in frame and ours not in frame}
+    return frame.rename(columns=new)
+
+
+def _check_columns(frame: pd.DataFrame, wanted: TableKind, path: Path) -> None:
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise InputError(f"{path}: column {twice[0]!r} is there twice", "Rename or remove one of them.")
+    for column in wanted.required:
+        if column not in frame:
+            have = ", ".join(map(str, frame.columns)) or "none"
+            raise InputError(f"{path} row 1: column {column!r} is missing (columns: {have})",
+                             f"Add it or rename one. {did_you_mean(column, map(str, frame.columns))}")  # fmt: skip
+
+
+def _typed(frame: pd.DataFrame, wanted: TableKind, path: Path) -> pd.DataFrame:
+    frame = frame.copy()
+    for column in frame.columns:
+        if column in wanted.numbers:
+            low, high = wanted.numbers[column]
+            frame[column] = _numbers(frame[column], path, low, high, column in wanted.filled)
+        else:
+            frame[column] = ["" if cell is None or _is_nan(cell) else _as_text(cell) for cell in frame[column]]
+    for column in [name for name in wanted.filled if name in frame and name not in wanted.numbers]:
+        blank = np.array([not cell.strip() for cell in frame[column]])
+        if blank.any():
+            row = frame.index[int(blank.argmax())]
+            raise InputError(f"{path} row {row}, column {column!r}: the cell is blank", "Fill it or remove the row.")
+    return frame
+
+
+def _as_text(cell: object) -> str:
+    text = cell if isinstance(cell, str) else str(cell)
+    return text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate could never be written again
+
+
+def _numbers(cells: pd.Series, path: Path, low: float, high: float, filled: bool) -> np.ndarray:
+    numbers = np.empty(len(cells))
+    for place, (row, cell) in enumerate(cells.items()):
+        blank = cell is None or _is_nan(cell) or (isinstance(cell, str) and not cell.strip())
+        try:
+            numbers[place] = np.nan if blank else float(cell)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            found = f"{path} row {row}, column {cells.name!r}: {_as_text(cell)[:40]!r} is not a number"
+            raise InputError(found, "Write a number there or remove the row.") from None
+        if blank and filled:
+            raise InputError(f"{path} row {row}, column {cells.name!r}: no number", "Fill it or remove the row.")
+        if not blank and not (np.isfinite(numbers[place]) and low <= numbers[place] <= high):
+            found = f"{path} row {row}, column {cells.name!r}: {_as_text(cell)[:40]} is out of range"
+            raise InputError(found, f"Give a finite number from {low:g} to {high:g}.")
+    return numbers

@@ -1,0 +1,117 @@
+"""Bad raters are found, good ones stay, and agreement means what it says."""
+
+import numpy as np
+import pytest
+
+from crpo.irt import Ratings, fit_irt
+from crpo.raters import agreement, filter_raters, likelihood_ratios, rater_table
+
+RANDOM, REVERSED = 2, 5  # numbers of the bad raters in `panel`
+
+
+def panel(seed: int, bad: bool = True, n_responses: int = 2000, n_raters: int = 8, each: int = 3) -> Ratings:
+    """Each response rated by `each` of `n_raters` people on 1-5; one rates at random, one upside down."""
+    random = np.random.default_rng(seed)
+    theta, slopes = random.normal(size=n_responses), random.uniform(1.0, 2.5, n_raters)
+    thresholds = np.linspace(-1.5, 1.5, 4) + random.normal(0, 0.4, (n_raters, 1))
+    order = random.random((n_responses, n_raters)).argsort(axis=1).argsort(axis=1)
+    response, rater = np.nonzero(order < each)
+    above = 1 / (1 + np.exp(-slopes[rater, None] * (theta[response, None] - thresholds[rater])))
+    value = 1 + (random.random((len(rater), 1)) < above).sum(axis=1)
+    if bad:
+        value = np.where(rater == RANDOM, random.integers(1, 6, len(rater)), value)
+        value = np.where(rater == REVERSED, 6 - value, value)
+    return Ratings(response, rater, value, n_responses, n_raters)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_random_and_reversed_raters_are_found_and_no_other(seed: int) -> None:
+    kept, reason, lr = filter_raters(panel(seed))
+    np.testing.assert_array_equal(np.flatnonzero(~kept), [RANDOM, REVERSED])
+    assert "against the others" in reason[REVERSED]
+    assert reason[RANDOM]
+    assert [text for text, stays in zip(reason, kept, strict=True) if stays] == [""] * 6
+    assert (lr[kept] > 50).all()
+    assert lr[RANDOM] < 10
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_good_raters_all_stay(seed: int) -> None:
+    kept, reason, _ = filter_raters(panel(seed, bad=False))
+    assert kept.all()
+    assert reason == [""] * 8
+
+
+def test_bad_raters_are_found_among_many_on_a_sparse_design() -> None:
+    kept, _, _ = filter_raters(panel(4, n_responses=600, n_raters=24, each=3))
+    assert not kept[[RANDOM, REVERSED]].any()
+    assert kept.sum() >= 21
+
+
+def test_raters_without_two_values_go_first_and_the_reason_says_so() -> None:
+    ratings = panel(5, bad=False, n_responses=300)
+    value = np.where(ratings.rater == 1, 3, ratings.value)
+    silent = Ratings(ratings.response, ratings.rater, value, 300, 9)
+    kept, reason, lr = filter_raters(silent)
+    np.testing.assert_array_equal(np.flatnonzero(~kept), [1, 8])
+    assert (reason[1], reason[8]) == ("gave one value only", "gave no ratings")
+    np.testing.assert_array_equal(np.isnan(lr), ~kept)
+
+
+def test_two_raters_stay_however_bad_they_are() -> None:
+    random = np.random.default_rng(6)
+    response, rater = np.divmod(np.arange(1200), 4)
+    kept, _, _ = filter_raters(Ratings(response, rater, random.integers(1, 6, 1200), 300, 4))
+    assert kept.sum() == 2
+
+
+def test_none_keeps_everybody_and_other_methods_are_refused() -> None:
+    kept, reason, lr = filter_raters(panel(7, n_responses=100), method="none")
+    assert kept.all()
+    assert reason == [""] * 8
+    assert np.isnan(lr).all()
+    with pytest.raises(ValueError, match="'infit' is not known; it is one of lr, none"):
+        filter_raters(panel(7, n_responses=100), method="infit")
+
+
+def test_leaving_a_rating_out_equals_scoring_without_it() -> None:
+    ratings = panel(8, bad=False, n_responses=200)
+    model = fit_irt(ratings)
+    rater = 3
+    theta, without, table, _ = model.posterior(ratings.of_raters(np.arange(8) != rater))
+    _, _, _, cell = model.posterior(ratings)
+    own = ratings.rater == rater
+    predicted = np.log((np.exp(without)[ratings.response[own]] * np.exp(table)[cell[own]]).sum(axis=1))
+    _, code, count = np.unique(ratings.value[own], return_inverse=True, return_counts=True)
+    expected = 2 * (predicted - np.log(count[code] / own.sum())).sum()
+    assert len(theta) == 121
+    np.testing.assert_allclose(likelihood_ratios(ratings, model)[rater], expected, rtol=1e-9)
+
+
+def test_rater_table_tells_good_raters_from_bad_ones() -> None:
+    ratings = panel(9)
+    columns = rater_table(ratings, fit_irt(ratings, prior="normal"))
+    good = np.setdiff1d(np.arange(8), [RANDOM, REVERSED])
+    assert columns["n"].sum() == len(ratings.value)
+    assert columns["mean"][0] == pytest.approx(ratings.value[ratings.rater == 0].mean())
+    assert columns["discrimination"][REVERSED] < 0 < columns["discrimination"][good].min()
+    assert columns["bits"][RANDOM] < 0.01 < columns["bits"][good].min()
+
+
+def test_rater_table_has_nan_for_what_is_not_known() -> None:
+    ratings = Ratings(np.array([0, 1, 2, 0]), np.array([0, 0, 0, 1]), np.array([1, 2, 3, 4]), 3, 3)
+    columns = rater_table(ratings, fit_irt(ratings))
+    np.testing.assert_array_equal(columns["n"], [3, 1, 0])
+    np.testing.assert_array_equal(columns["mean"], [2, 4, np.nan])
+    np.testing.assert_array_equal(np.isnan(columns["discrimination"]), [False, True, True])
+    np.testing.assert_array_equal(np.isnan(columns["bits"]), [False, True, True])
+
+
+def test_agreement_counts_kept_raters_only() -> None:
+    wide = np.array([[2, 2, 5], [2, 3, 2], [1, 3, 1], [4, np.nan, 4], [np.nan, np.nan, 1], [np.nan] * 3])
+    response, rater = np.nonzero(~np.isnan(wide))
+    ratings = Ratings(response, rater, wide[response, rater], 6, 3)
+    everybody = ["none", "partial", "none", "full", "single", "single"]
+    assert agreement(ratings, np.ones(3, dtype=bool)).tolist() == everybody
+    kept = np.array([True, True, False])
+    assert agreement(ratings, kept).tolist() == ["full", "partial", "none", "single", "single", "single"]
