@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crpo.irt import Ratings, fit_irt
-from crpo.raters import agreement, filter_raters, likelihood_ratios, rater_table
+from crpo.raters import _worst, agreement, filter_raters, likelihood_ratios, rater_table
 
 RANDOM, REVERSED = 2, 5  # numbers of the bad raters in `panel`
 
@@ -58,11 +58,20 @@ def test_raters_without_two_values_go_first_and_the_reason_says_so() -> None:
     np.testing.assert_array_equal(np.isnan(lr), ~kept)
 
 
-def test_two_raters_stay_however_bad_they_are() -> None:
-    random = np.random.default_rng(6)
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_two_raters_stay_however_bad_they_are(seed: int) -> None:
     response, rater = np.divmod(np.arange(1200), 4)
-    kept, _, _ = filter_raters(Ratings(response, rater, random.integers(1, 6, 1200), 300, 4))
+    value = np.random.default_rng(seed).integers(1, 6, (2, 1200))[1]
+    kept, _, _ = filter_raters(Ratings(response, rater, value, 300, 4))
     assert kept.sum() == 2
+
+
+def test_a_third_goes_at_a_time_and_reversed_raters_go_first() -> None:
+    discrimination = np.array([1.0, 0.1, -0.5, 0.2, 0.1, 2.0])
+    lr = np.array([80.0, 1.0, 40.0, -3.0, 0.0, 90.0])
+    assert _worst(discrimination, lr, np.ones(6, dtype=bool)).tolist() == [2, 3]
+    assert _worst(discrimination, lr, np.array([False, True, False, True, True, False])).tolist() == [3]
+    assert _worst(discrimination, lr, np.array([True, False, False, False, False, True])).tolist() == []
 
 
 def test_none_keeps_everybody_and_other_methods_are_refused() -> None:

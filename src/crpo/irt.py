@@ -23,6 +23,7 @@ MODELS, PRIORS = ("grm", "cgrm"), ("weak", "none", "normal")
 LIMIT = 6.0  # theta runs over [-LIMIT, LIMIT]
 MEMORY = 6  # earlier steps that the acceleration looks at
 STEEPEST = 1.7  # node distance times largest |a|; above it, sums over nodes are no longer exact
+LEAST_COMMON = 0.25  # where raters contradict each other a0 nears 0: a dead point to start from, a senseless prior
 MAX_NODES = 241
 MAX_CATEGORIES = 50
 
@@ -151,7 +152,7 @@ def fit_irt(
     Parameters
     ----------
     model : {"grm", "cgrm"}
-        A discrimination per rater, or one for all (constrained), a0, which has no prior.
+        A discrimination per rater, or one for all (constrained), which has no prior; a0 below is that, at least 0.25.
     prior : {"weak", "none", "normal"}
         "weak" is log a ~ N(log a0, 0.5^2): slopes stay positive; "normal" is a ~ N(a0, 1): they may be negative; "none"
         is plain maximum likelihood. If the median slope is negative, all are turned.
@@ -175,7 +176,7 @@ def fit_irt(
     end = _climb(task, _start(task), tolerance, max_iterations)
     if model == "grm":
         start = end[0].parameters
-        common = start[:, 0] = max(abs(float(start[0, 0])), 1e-3)  # while all share a slope, its sign is free
+        common = start[:, 0] = max(abs(float(start[0, 0])), LEAST_COMMON)  # while all share a slope, its sign is free
         task = replace(task, prior=prior, common=common)
         end = _climb(task, start, tolerance, max_iterations)
     while end[0].steepness > STEEPEST and len(task.theta) < MAX_NODES:

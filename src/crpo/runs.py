@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from crpo.errors import InputError, RunInUseError, RunMismatchError
+from crpo.errors import InputError, RunInUseError, RunMismatchError, did_you_mean
 from crpo.progress import say
 from crpo.stages.step import Step
 from crpo.tables import write_whole
@@ -39,7 +39,7 @@ def execute(steps: Sequence[Step], folder: Path, *, about: Mapping[str, Any], un
     about : mapping
         What `run.json` says: name and recipe (they must belong to this folder), versions.
     until : str, optional
-        Stop after this step, or after the last one of this stage ("train").
+        Do only this step, or all steps of this stage ("train"), and what they need.
 
     Returns
     -------
@@ -56,7 +56,8 @@ def execute(steps: Sequence[Step], folder: Path, *, about: Mapping[str, Any], un
     with _only_us(folder):
         _claim(folder, about)
         done, hashes = [], {}
-        for number, step in enumerate(_up_to(steps, until), 1):
+        steps = _up_to(steps, until)
+        for number, step in enumerate(steps, 1):
             inputs = {name: folder / name for name in step.needs}
             key = _key(step, hashes)
             found = _finished(folder / step.name, key)
@@ -86,12 +87,17 @@ def stale(steps: Sequence[Step], folder: Path) -> list[str]:
 
 
 def _up_to(steps: Sequence[Step], until: str | None) -> Sequence[Step]:
+    """Return the steps that `until` (a step, or all steps of a stage) needs, and itself."""
     if until is None:
         return steps
-    last = [i for i, step in enumerate(steps) if step.name == until or step.name.startswith(f"{until}/")]
-    if not last:
-        raise InputError(f"--until {until}: there is no such step", f"Steps: {', '.join(s.name for s in steps)}.")
-    return steps[: last[-1] + 1]
+    wanted = {step.name for step in steps if step.name == until or step.name.startswith(f"{until}/")}
+    if not wanted:
+        stages = dict.fromkeys(step.name.split("/")[0] for step in steps)
+        raise InputError(f"--until {until}: there is no such step", did_you_mean(until, [*stages, *(s.name for s in steps)]))
+    for step in reversed(steps):
+        if step.name in wanted:
+            wanted.update(step.needs)
+    return [step for step in steps if step.name in wanted]
 
 
 @contextmanager

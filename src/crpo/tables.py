@@ -165,7 +165,11 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
         rows = ({k: None if _is_nan(v) else v for k, v in row.items()} for row in frame.to_dict("records"))
         text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False, default=_plain) + "\n" for row in rows)
     else:
-        text = frame.to_csv(index=False, sep="\t" if path.suffix.lower() == ".tsv" else ",", lineterminator="\n")
+        # A lone carriage return ends a line for a reader, and the writer would not quote it: then quote every text.
+        returns = any(frame[name].astype(str).str.contains("\r").any() for name in frame.select_dtypes(exclude="number"))
+        quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+        separator = "\t" if path.suffix.lower() == ".tsv" else ","
+        text = frame.to_csv(index=False, sep=separator, lineterminator="\n", quoting=quoting)
     return write_whole(text.encode("utf-8", "replace"), path)
 
 

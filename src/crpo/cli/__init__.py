@@ -7,8 +7,8 @@ import sys
 import traceback
 from pathlib import Path
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from crpo import __version__
 from crpo.cli import data, models, runs
@@ -49,12 +49,13 @@ def _exit_code() -> int:
         return code if isinstance(code, int) else 0
     except CrpoError as error:
         return _fail(str(error), error.exit_code)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
-        return 2
-    except click.ClickException as error:
-        return _fail(f"{error.format_message()} See: crpo --help.", 2)
-    except (KeyboardInterrupt, click.Abort):
+    except TyperException as error:
+        message = error.format_message()  # type: ignore[attr-defined]
+        if "Usage:" in message:  # no arguments at all: the help page is the answer
+            print(message)
+            return 2
+        return _fail(f"{message.rstrip('.')}. See: crpo {_command()}--help.", 2)
+    except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted. The same command again continues.", 130)
     except BrokenPipeError:
         return 0
@@ -62,6 +63,11 @@ def _exit_code() -> int:
         log = Path("crpo-error.log").resolve()
         log.write_text(traceback.format_exc(), encoding="utf-8")
         return _fail(f"a bug in crpo ({type(error).__name__}). Please report it with {log}.", 70)
+
+
+def _command() -> str:
+    names = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    return f"{sys.argv[1]} " if len(sys.argv) > 1 and sys.argv[1] in names else ""
 
 
 def _fail(message: str, code: int) -> int:

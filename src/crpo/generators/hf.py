@@ -71,7 +71,7 @@ class HuggingFace:
 
     def _record(self, request: Request, ids: list[int], ends: list[int], chat: Any) -> dict[str, Any]:
         length = next((i for i, token in enumerate(ids) if token in ends), None)
-        text = chat.tokenizer.decode(ids[:length], skip_special_tokens=True).strip()
+        text = chat.tokenizer.decode(ids[:length], skip_special_tokens=True).replace("\x00", "\ufffd").strip()
         status = "truncated" if length is None else "ok" if text else "empty"
         return {
             "key": request.key, "prompt_id": request.prompt_id, "prompt": request.prompt, "sample": request.sample,
