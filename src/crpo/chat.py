@@ -48,7 +48,7 @@ class Chat:
         if self.template == "plain":
             bos = self.tokenizer.bos_token_id
             ids = self._tokenize(f"{_as_text(prompt)}\n")
-            return ids if bos is None else [bos, *ids]
+            return ids if bos is None else [int(bos), *ids]  # type: ignore[arg-type]
         return self._render(_as_messages(prompt), opening=True)
 
     def response_ids(self, prompt: str | Sequence[Message], response: str | Sequence[Message]) -> list[int]:

@@ -40,7 +40,7 @@ def build(spec: Spec, known: Mapping[str, str], kind: str) -> Any:
     if not isinstance(name, str):
         raise InputError(f"a {kind} without a name: {spec!r}", "Write its name, or {use: name, setting: value}.")
     found = load(known.get(name, name), known, kind)
-    fields = [p for p in inspect.signature(found).parameters]
+    fields = list(inspect.signature(found).parameters)
     for key in settings:
         if key not in fields:
             raise InputError(f"{kind} {name!r} has no setting {key!r}", did_you_mean(key, fields))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 TIES = 1e-6  # values closer than this are the same value: float noise must not turn a tie into 0 and 1
 
 
-def group_codes(keys: Sequence | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def group_codes(keys: Iterable) -> tuple[np.ndarray, np.ndarray]:
     """Number the groups of `keys` in sorted order.
 
     Parameters
     ----------
-    keys : sequence (n,)
+    keys : iterable (n,)
         One key per row, for example a prompt id.
 
     Returns
@@ -24,7 +24,7 @@ def group_codes(keys: Sequence | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     names : ndarray (g,)
         The key of each group number.
     """
-    names, codes = np.unique(np.asarray(keys), return_inverse=True)
+    names, codes = np.unique(np.asarray(list(keys)), return_inverse=True)
     return codes, names
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from crpo.components import Spec
 from crpo.learned_rater import LearnedRater, fit_learned_rater, rater_agreement
 from crpo.progress import track
 from crpo.recipe import Recipe

@@ -92,8 +92,8 @@ def _up_to(steps: Sequence[Step], until: str | None) -> Sequence[Step]:
         return steps
     wanted = {step.name for step in steps if step.name == until or step.name.startswith(f"{until}/")}
     if not wanted:
-        stages = dict.fromkeys(step.name.split("/")[0] for step in steps)
-        raise InputError(f"--until {until}: there is no such step", did_you_mean(until, [*stages, *(s.name for s in steps)]))
+        known = {name for step in steps for name in (step.name, step.name.split("/")[0])}
+        raise InputError(f"--until {until}: there is no such step", did_you_mean(until, known))
     for step in reversed(steps):
         if step.name in wanted:
             wanted.update(step.needs)

@@ -72,7 +72,8 @@ KINDS = {
          "ref_chosen_logps": ANY, "ref_rejected_logps": ANY}, {}, ("prompt", "chosen", "rejected"),
     ),
     "preferences": TableKind(
-        ("prompt", "chosen", "rejected"), {"weight": (0, np.inf), "ref_chosen_logps": ANY, "ref_rejected_logps": ANY}, {},
+        ("prompt", "chosen", "rejected"),
+        {"weight": (0, np.inf), "ref_chosen_logps": ANY, "ref_rejected_logps": ANY}, {},
         ("prompt", "chosen", "rejected", "weight"),
     ),
     "estimates": TableKind(
@@ -166,7 +167,8 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
         text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False, default=_plain) + "\n" for row in rows)
     else:
         # A lone carriage return ends a line for a reader, and the writer would not quote it: then quote every text.
-        returns = any(frame[name].astype(str).str.contains("\r").any() for name in frame.select_dtypes(exclude="number"))
+        texts = frame.select_dtypes(exclude="number")
+        returns = any("\r" in str(cell) for column in texts for cell in texts[column])
         quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
         separator = "\t" if path.suffix.lower() == ".tsv" else ","
         text = frame.to_csv(index=False, sep=separator, lineterminator="\n", quoting=quoting)

@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from crpo.chat import Chat
 
-BEGIN, END, USER, ASSISTANT = "<|begin|>", "<|end|>", "<|user|>", "<|assistant|>"
+PAD, BEGIN, END, USER, ASSISTANT = "<|pad|>", "<|begin|>", "<|end|>", "<|user|>", "<|assistant|>"
 TEMPLATE = (
     "{{ '<|begin|>' }}{% for message in messages %}"
     "{{ '<|' + message['role'] + '|>' + message['content'] + ('<|end|>' if message['role'] == 'assistant' else '') }}"
@@ -25,14 +25,14 @@ def tiny_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizer
     tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,  # type: ignore[call-arg]
-        special_tokens=["<|pad|>", BEGIN, END, USER, ASSISTANT],
+        special_tokens=[PAD, BEGIN, END, USER, ASSISTANT],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=BEGIN, eos_token=END, pad_token="<|pad|>",
-        chat_template=TEMPLATE, clean_up_tokenization_spaces=False,
+        tokenizer_object=tokenizer, bos_token=BEGIN, eos_token=END, pad_token=PAD,
+        chat_template=TEMPLATE,  clean_up_tokenization_spaces=False,
     )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def tiny_llama(
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=hidden_size, intermediate_size=hidden_size * 8 // 3,
         num_hidden_layers=layers, num_attention_heads=heads, max_position_embeddings=1024, tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        **{f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")},
     )  # fmt: skip
     torch.manual_seed(seed)
     return LlamaForCausalLM(config), Chat(tokenizer)

@@ -19,7 +19,8 @@ from crpo.chat import Chat
 from crpo.errors import InputError
 from crpo.forest import Forest, agreeing_layout, plant, response_logps
 from crpo.losses import pair_loss
-from crpo.pairs import deal_pairs, effective_sample_size
+from crpo.pairs import deal_pairs
+from crpo.policy import with_adapters, without_dropout
 
 Item = dict[str, Any]
 
@@ -130,7 +131,7 @@ class ForestTrainer(Trainer):
         super().log(logs, start_time)
 
     def history(self) -> pd.DataFrame:
-        """Return the logged numbers as a long table: step, name, value (no clock times: the same run, the same table)."""
+        """Return the logged numbers, without clock times, as a long table: step, name, value."""
         skip = {"step", "epoch", "total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second"}
         rows = [
             {"step": entry["step"], "name": name, "value": float(value)}
@@ -169,7 +170,9 @@ class SftTrainer(ForestTrainer):
             answers = train_dataset
         else:
             rows = _rows(train_dataset)
-            answers, _ = encode_answers(chat, [(r["prompt"], r.get("completion", r.get("response"))) for r in rows])
+            answers, _ = encode_answers(
+                chat, [(r["prompt"], r["completion" if "completion" in r else "response"]) for r in rows]
+            )
         items = _answer_groups(answers, args.responses_per_prompt, args.seed)
         super().__init__(with_adapters(model, peft_config), args, answers, items, chat, **kwargs)
 
@@ -242,7 +245,7 @@ class CrPOTrainer(ForestTrainer):
 
     def _batch(self, items: list[Item], place: dict[int, int]) -> Item:
         pairs = self.pairs.iloc[np.concatenate([item["pairs"] for item in items])]
-        dtype = self.model.dtype if self.model.dtype == torch.float64 else torch.float32
+        dtype = torch.promote_types(next(self.model.parameters()).dtype, torch.float32)  # type: ignore[union-attr]
         return {
             "size": torch.tensor(len(pairs)),
             "pair": torch.tensor(pairs.index.to_numpy()),
@@ -305,26 +308,6 @@ def check_preferences(rows: Sequence[Item]) -> None:
             )
 
 
-def with_adapters(model: PreTrainedModel, peft_config: Any) -> Any:
-    """Return the model, with new LoRA adapters when a `peft_config` is given."""
-    if peft_config is None:
-        return model
-    from peft import get_peft_model
-
-    return get_peft_model(model, peft_config)
-
-
-def without_dropout(model: PreTrainedModel) -> PreTrainedModel:
-    """Switch dropout off in place: the policy must start equal to its reference (TRL does the same)."""
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    for name in ("attention_dropout", "attn_pdrop"):
-        if hasattr(model.config, name):
-            setattr(model.config, name, 0.0)
-    return model
-
-
 def _reference(
     model: nn.Module, answers: Answers, chosen: np.ndarray, rejected: np.ndarray, rows: Sequence[Item], args: CrPOConfig
 ) -> np.ndarray:
@@ -338,7 +321,8 @@ def _reference(
 
 
 def _rows(dataset: Any) -> list[Item]:
-    return dataset.to_dict("records") if isinstance(dataset, pd.DataFrame) else [dict(row) for row in dataset]
+    rows = dataset.to_dict("records") if isinstance(dataset, pd.DataFrame) else dataset
+    return [{str(k): v for k, v in row.items()} for row in rows]
 
 
 def _answer_groups(answers: Answers, per_group: int, seed: int) -> list[Item]:
@@ -352,12 +336,3 @@ def _answer_groups(answers: Answers, per_group: int, seed: int) -> list[Item]:
         for at in range(0, len(own), per_group)
     ]  # fmt: skip
     return [{"answers": group} for group in groups]
-
-
-def pair_summary(weights: np.ndarray) -> dict[str, float]:
-    """Return what a reader should know of weights before training: pairs, share of zeros, effective sample size, mean."""
-    weights = np.asarray(weights, float)
-    return {
-        "pairs": len(weights), "zero_share": float((weights == 0).mean()),
-        "effective_sample_size": effective_sample_size(weights), "mean_weight": float(weights.mean()),
-    }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crpo.cli.options import Changes, Json, Output, check_output, counts, section, tell
+from crpo.cli.options import Changes, Json, Output, check_output, counts, measuring_models, section, tell
 
 
 def check(
@@ -121,7 +121,7 @@ def score(
 
     Example: crpo score answers.csv -o signals.csv --use novelty,diversity
     """
-    from crpo.recipe import ModelsSection, ScoreSection
+    from crpo.recipe import ScoreSection
     from crpo.stages.signals import score as score_stage
     from crpo.stages.split import identify
     from crpo.tables import read_table, write_table
@@ -130,9 +130,7 @@ def score(
     names = {name.strip(): name.strip() for name in use.split(",") if name.strip()}
     settings = section(ScoreSection, None, signals=names, scale=scale)
     answers = identify(read_table(responses, "answers"), keep_order=True)
-    models = {
-        "embedder": embedder or ModelsSection().embedder, "language_model": language_model, "quality_model": quality_model
-    }  # fmt: skip
+    models = measuring_models(embedder, language_model, quality_model)
     table, account = score_stage(settings, answers, None, models)
     write_table(table, output)
     tell({**counts(account), "written": str(output)}, json)

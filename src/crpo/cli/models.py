@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crpo.cli.options import Changes, Folder, Json, Output, check_output, section, tell
+from crpo.cli.options import Changes, Folder, Json, Output, check_output, measuring_models, section, tell
 
 Model = Annotated[str, typer.Option(help="Model to start from: hub id or folder.")]
 Template = Annotated[str | None, typer.Option(help="own (the tokenizer's) or plain.")]
@@ -95,7 +95,8 @@ def generate(
     records = output.with_suffix(".records.jsonl")
     samples = generate_stage(settings, policy, model, name or Path(model).name, table, records)
     write_table(samples, output)
-    tell({"samples": len(samples), **samples["status"].value_counts().to_dict(), "written": str(output)}, json)
+    statuses = {str(status): int(count) for status, count in samples["status"].value_counts().items()}
+    tell({"samples": len(samples), **statuses, "written": str(output)}, json)
 
 
 def evaluate(
@@ -113,7 +114,7 @@ def evaluate(
     """
     import pandas as pd
 
-    from crpo.recipe import EvaluateSection, ModelsSection
+    from crpo.recipe import EvaluateSection
     from crpo.stages.evaluate import estimate
     from crpo.stages.evaluate import evaluate as evaluate_stage
     from crpo.tables import read_table, write_table
@@ -121,9 +122,7 @@ def evaluate(
     check_output(output)
     settings = section(EvaluateSection, None, metrics={n.strip(): n.strip() for n in use.split(",") if n.strip()})
     table = read_table(samples, "samples")
-    models = {
-        "embedder": embedder or ModelsSection().embedder, "language_model": language_model, "quality_model": quality_model
-    }  # fmt: skip
+    models = measuring_models(embedder, language_model, quality_model)
     parts = [
         evaluate_stage(settings, own.reset_index(drop=True), models, 0) for _, own in table.groupby("model", sort=True)
     ]

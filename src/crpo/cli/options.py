@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crpo.recipe import S, apply_changes, check_section
+from crpo.recipe import ModelsSection, S, apply_changes, check_section
 from crpo.tables import SUFFIXES
 
 Json = Annotated[bool, typer.Option("--json", help="Print a summary for machines on standard output.")]
@@ -48,3 +48,9 @@ def tell(summary: dict[str, Any], as_json: bool) -> None:
 def counts(account: Any) -> dict[str, int]:
     """Return a stage's account as facts to tell."""
     return {str(what): int(count) for what, count in zip(account["what"], account["count"], strict=True)}
+
+
+def measuring_models(embedder: str | None, language_model: str, quality_model: str) -> dict[str, str]:
+    """Return the models that signals and metrics measure with, by the names of their fields."""
+    named = embedder or ModelsSection().embedder
+    return {"embedder": named, "language_model": language_model, "quality_model": quality_model}

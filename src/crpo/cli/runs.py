@@ -30,7 +30,7 @@ def run(
     out: Out = None,
     changes: Sets = None,
     limit: Annotated[int | None, typer.Option(help="Use this many answers only, drawn by seed.")] = None,
-    until: Annotated[str | None, typer.Option(help="Do only this step or stage and what it needs, for example train.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only this step or stage and what it needs.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the steps that would be done, and stop.")] = False,
     json: Json = False,
 ) -> None:

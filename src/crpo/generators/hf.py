@@ -103,8 +103,8 @@ def _seeded_sampling(wanted: list[Request]) -> Any:
     generators = [np.random.Generator(np.random.PCG64(int(request.key, 16))) for request in wanted]
 
     class SeededSampling(LogitsProcessor):
-        def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-            scores = scores.float()  # type: ignore[assignment]
+        def __call__(self, input_ids: Any, scores: Any) -> Any:
+            scores = scores.float()
             for cell, rows in rows_of.items():
                 own = TemperatureLogitsWarper(cell.temperature)(input_ids[rows], scores[rows])
                 own = TopKLogitsWarper(cell.top_k)(input_ids[rows], own) if cell.top_k else own
@@ -114,6 +114,6 @@ def _seeded_sampling(wanted: list[Request]) -> Any:
             picked = torch.searchsorted(cumulative, point * cumulative[:, -1:], right=True).clamp(
                 max=scores.shape[1] - 1
             )
-            return torch.full_like(scores, -torch.inf).scatter(1, picked, 0.0)  # type: ignore[return-value]
+            return torch.full_like(scores, -torch.inf).scatter(1, picked, 0.0)
 
     return SeededSampling()

@@ -13,5 +13,5 @@ class Words:
 
     def __call__(self, samples: pd.DataFrame) -> pd.Series:
         used = samples[samples["status"] == "ok"]
-        lengths = used["response"].str.split().str.len().astype(float)
+        lengths = pd.Series([float(len(text.split())) for text in used["response"]], index=used.index, dtype=float)
         return lengths.groupby(used["prompt_id"]).mean().reindex(sorted(set(samples["prompt_id"])))

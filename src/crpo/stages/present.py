@@ -37,7 +37,10 @@ MEANINGS = {
     "quality": ("score by the quality model", "score points, 10–50, or the reward model's unit"),
     "words": ("mean length of the answers", "words"),
 }  # fmt: skip
-INTERVAL = "Intervals are 95 % bootstrap intervals over prompts, drawn within tasks; a value is the mean over prompts, then over tasks."
+INTERVAL = (
+    "A value is the mean over prompts, then over tasks; its interval is a 95 % bootstrap interval over prompts, drawn "
+    "within tasks."
+)
 
 
 def present(

@@ -53,8 +53,13 @@ def rate(section: RateSection, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
     scores["agreement"] = agreement(ratings, kept)
     raters = pd.DataFrame({"rater": names, **rater_table(training, _with_everybody(training, section)),
                            "kept": kept, "reason": reason})  # fmt: skip
-    counts = {"ratings": len(table), "answers": len(answers), "raters": len(names), "raters dropped": int((~kept).sum()),
-              "answers without a rating by a kept rater": int(scores["theta"].isna().sum())}  # fmt: skip
+    counts = {
+        "ratings": len(table),
+        "answers": len(answers),
+        "raters": len(names),
+        "raters dropped": int((~kept).sum()),
+        "answers without a rating by a kept rater": int(scores["theta"].isna().sum()),
+    }
     return scores, raters, account("rate", counts)
 
 

@@ -185,7 +185,8 @@ def _arguments(section: OptimizerSection, policy: PolicySection, scratch: str, g
 
     return {
         "output_dir": scratch, "num_train_epochs": section.epochs, "learning_rate": section.learning_rate,
-        "lr_scheduler_type": section.scheduler, "warmup_steps": section.warmup_ratio if section.warmup_ratio < 1 else 0.999,
+        "lr_scheduler_type": section.scheduler,
+        "warmup_steps": min(section.warmup_ratio, 0.999),  # a number under 1 is a share of the steps
         "weight_decay": section.weight_decay, "max_grad_norm": section.max_grad_norm,
         "per_device_train_batch_size": groups, "gradient_accumulation_steps": section.accumulation,
         "gradient_checkpointing": section.gradient_checkpointing, "seed": section.seed, "layout": section.layout,
