@@ -1,4 +1,4 @@
-"""The bundled corpus is a reproducible simulation whose ratings and distances tell creative answers from common ones."""
+"""The bundled corpus is a reproducible simulation: ratings and distances tell creative answers from common ones."""
 
 import itertools
 import subprocess

@@ -15,6 +15,7 @@ from crpo.errors import InputError, did_you_mean
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 S = TypeVar("S", bound=BaseModel)
 Lambdas = dict[str, Annotated[float, Field(ge=0)]]
 
@@ -31,10 +32,12 @@ class DataSection(Section):
     responses: str | None = None  # a table of scored answers
     ratings: str | None = None  # a long table of ratings, or "bundled": the simulated corpus
     heldout_tasks: list[str] = []  # tasks never seen in training
-    heldout_items: int | dict[str, list[str]] = 2  # of every other task: how many (drawn by seed), or which
+    heldout_items: Annotated[int, Field(ge=0)] | dict[str, list[str]] = (
+        2  # of every other task: how many (drawn by seed), or which
+    )
     merge_duplicates: bool = True  # equal normalised answers to a prompt become one, with their mean score (ours)
     limit: Count | None = None  # keep this many answers, drawn by seed: for trying things out
-    seed: int = 42
+    seed: Seed = 42
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSection:
@@ -63,7 +66,7 @@ class PairSection(Section):
     order: Literal["table", "random"] = "table"
     agreement: Literal["any", "partial", "full"] = "any"  # which answers may be paired, where ratings are known
     sft_min_score: float = 30.0
-    seed: int = 42
+    seed: Seed = 42
 
 
 class ScoreSection(Section):
@@ -104,6 +107,12 @@ class TinySection(Section):
     learning_rate: Positive = 1e-3
     tokens_per_step: Count = 4096
 
+    @model_validator(mode="after")
+    def _even_heads(self) -> TinySection:
+        if self.hidden_size % (2 * self.heads):
+            raise ValueError("hidden_size must be a multiple of twice heads")
+        return self
+
 
 class LoraSection(Section):
     """Low-rank adapters."""
@@ -123,7 +132,7 @@ class PolicySection(Section):
     chat_template: Literal["own", "plain"] = "own"  # plain: prompt, line break, answer; for models without a template
     lora: LoraSection | None = None  # None trains every weight; the paper: LoRA with these defaults
     tiny: TinySection = TinySection()
-    seed: int = 42
+    seed: Seed = 42
 
 
 class OptimizerSection(Section):
@@ -139,7 +148,7 @@ class OptimizerSection(Section):
     tokens_per_row: Count = 1024
     accumulation: Count = 1
     gradient_checkpointing: bool = False
-    seed: int = 42
+    seed: Seed = 42
 
 
 class SftSection(OptimizerSection):
@@ -174,22 +183,22 @@ class DecodingSection(Section):
 class GenerateSection(Section):
     """Samples per held-out prompt; the default grid is the paper's, 16 samples."""
 
-    grid: list[DecodingSection] = [
+    grid: Annotated[list[DecodingSection], Field(min_length=1)] = [
         DecodingSection(temperature=0.7, top_p=0.95), DecodingSection(temperature=0.9, top_p=0.99),
         DecodingSection(temperature=0.7, top_k=50), DecodingSection(temperature=0.8, top_p=0.97),
     ]  # fmt: skip
     max_new_tokens: Count = 64
-    seed: int = 42
+    seed: Seed = 42
 
 
 class EvaluateSection(Section):
     """Metrics of the samples."""
 
-    metrics: dict[str, Any] = {
+    metrics: Annotated[dict[str, Any], Field(min_length=1)] = {
         "novelty": "novelty", "diversity": "diversity", "surprise": "surprise", "quality": "quality", "words": "words",
     }  # fmt: skip
     draws: Count = 2000
-    seed: int = 42
+    seed: Seed = 42
 
 
 class ReportSection(Section):
@@ -198,7 +207,7 @@ class ReportSection(Section):
     title: str = "Creative Preference Optimization"
     prompts: Count = 4  # prompts whose samples are shown side by side
     samples: Count = 3
-    seed: int = 42
+    seed: Seed = 42
 
 
 class Recipe(Section):
@@ -260,7 +269,7 @@ def read_recipe(path: str | Path, changes: list[str] | None = None) -> Recipe:
     path = find_recipe(path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" row {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not readable as YAML"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def main() -> None:
 def _exit_code() -> int:
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except CrpoError as error:
         return _fail(str(error), error.exit_code)
@@ -57,12 +59,21 @@ def _exit_code() -> int:
         return _fail(f"{message.rstrip('.')}. See: crpo {_command()}--help.", 2)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted. The same command again continues.", 130)
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever reads our output has gone: nothing more can be said there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception as error:
-        log = Path("crpo-error.log").resolve()
-        log.write_text(traceback.format_exc(), encoding="utf-8")
-        return _fail(f"a bug in crpo ({type(error).__name__}). Please report it with {log}.", 70)
+        if isinstance(error, OSError) and error.filename is not None:
+            return _fail(f"{error.filename}: {error.strerror}. Check the name, the rights and the free space.", 2)
+        return _fail(f"a bug in crpo ({type(error).__name__}). Please report it with {_log()}.", 70)
+
+
+def _log() -> Path:
+    log = Path("crpo-error.log").absolute()
+    if not os.access(log.parent, os.W_OK):
+        log = Path(tempfile.gettempdir()) / log.name
+    log.write_text(traceback.format_exc(), encoding="utf-8")
+    return log
 
 
 def _command() -> str:
@@ -71,5 +82,6 @@ def _command() -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    visible = "".join(character if character.isprintable() else " " for character in message)
+    print(f"error: {' '.join(visible.split())}", file=sys.stderr)
     return code

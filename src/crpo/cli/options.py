@@ -9,13 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from crpo.recipe import ModelsSection, S, apply_changes, check_section
-from crpo.tables import SUFFIXES
 
 Json = Annotated[bool, typer.Option("--json", help="Print a summary for machines on standard output.")]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Any setting of the recipe's section: key=value; may be repeated.")
 ]
-Output = Annotated[Path, typer.Option("-o", "--output", help=f"Table to write ({', '.join(SUFFIXES)}).")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="Table to write: .csv, .tsv, .jsonl or .parquet.")]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder to write the model to.")]
 
 
@@ -29,6 +28,7 @@ def section(kind: type[S], changes: list[str] | None, **options: Any) -> S:
 def check_output(path: Path) -> None:
     """Fail before any work when the output cannot be written."""
     from crpo.errors import InputError, did_you_mean
+    from crpo.tables import SUFFIXES
 
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"output {path} has an unknown file ending", did_you_mean(path.suffix, SUFFIXES))

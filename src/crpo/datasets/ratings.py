@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from crpo.errors import InputError
-from crpo.tables import ANY, TableKind, check_table, load_table, read_table
+from crpo.tables import check_table, load_table
+from crpo.tables.kinds import ANY, KINDS, TableKind
 
 RATER_COLUMN = re.compile(r"(rater|judge|r)[ _]?\d+", re.IGNORECASE)
 
@@ -31,12 +32,9 @@ def read_ratings(path: str | Path) -> pd.DataFrame:
     frame = load_table(path)
     raters = [column for column in frame.columns if RATER_COLUMN.fullmatch(str(column))]
     if "rater" in frame or "judge" in frame or not raters:
-        return read_table(path, "ratings")
-    wide = check_table(frame, TableKind(("response_id",), dict.fromkeys(raters, ANY), {}, ("response_id",)), path)
-    twice = wide["response_id"].duplicated()
-    if twice.any():
-        found = wide.loc[twice, "response_id"].iloc[0]
-        raise InputError(f"{path}: response_id {found!r} has two rows", "Give every answer one row.")
+        return check_table(frame, KINDS["ratings"], path)
+    one = ("response_id",)
+    wide = check_table(frame, TableKind(one, dict.fromkeys(raters, ANY), {}, filled=one, unique=one), path)
     others = [column for column in wide.columns if column not in raters]
     long = wide.melt(others, raters, "rater", "rating").dropna(subset="rating")
     if long.empty:

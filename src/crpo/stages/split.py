@@ -65,9 +65,10 @@ def split_answers(section: DataSection, table: pd.DataFrame) -> tuple[pd.DataFra
     Raises
     ------
     InputError
-        For an unknown task or item, a leak in the table's own split, and a split that leaves nothing to train on.
+        For an unknown task or item, a leak or an unknown side in the table's own split, and a split that leaves
+        nothing to train on.
     """
-    own_split = "split" in table and set(table["split"]) <= set(SPLITS)
+    own_split = _has_own_split(table)
     counts = {"rows read": len(table)}
     table = identify(table)
     if section.limit is not None:
@@ -88,6 +89,15 @@ def split_answers(section: DataSection, table: pd.DataFrame) -> tuple[pd.DataFra
     return table, account("split", counts)
 
 
+def _has_own_split(table: pd.DataFrame) -> bool:
+    # A column of that name with other words than ours is somebody else's split and is left alone.
+    sides = set(table["split"]) if "split" in table else set()
+    unknown = sorted(sides - set(SPLITS))
+    if unknown and sides & set(SPLITS[1:]):
+        raise InputError(f"column 'split': {unknown[0]!r} is not a side", did_you_mean(unknown[0], SPLITS))
+    return bool(sides) and not unknown
+
+
 def merge_duplicates(answers: pd.DataFrame) -> pd.DataFrame:
     """Return the answers with equal normalised texts to a prompt made one, with their mean creativity score."""
     same = answers["response"].map(normalise)
@@ -103,11 +113,11 @@ def check_leaks(table: pd.DataFrame) -> None:
     both = set(held["prompt_id"]) & set(train["prompt_id"])
     if both:
         row = held[held["prompt_id"].isin(both)].iloc[0]
-        raise InputError(f"item {row['item']!r} of {row['task']} is both in training and held out",
+        raise InputError(f"column 'split': item {row['item']!r} of {row['task']} is both in training and held out",
                          "Give every answer to an item the same split.")  # fmt: skip
     leaking = train[train["response"].map(normalise).isin(set(held["response"].map(normalise)))]
     if len(leaking):
-        raise InputError(f"{len(leaking)} training answers also stand on held-out prompts, the first "
+        raise InputError(f"column 'split': {len(leaking)} training answers also stand on held-out prompts, the first "
                          f"{leaking['response'].iloc[0]!r}", "Remove them from one side.")  # fmt: skip
 
 

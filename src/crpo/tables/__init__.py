@@ -2,98 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
+import importlib.util
 import io
 import json
+import operator
 import os
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from crpo.errors import InputError, did_you_mean
+from crpo.tables.kinds import ANY, KINDS, TableKind
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-
-
-@dataclass(frozen=True)
-class TableKind:
-    """What a table must hold.
-
-    Attributes
-    ----------
-    required : tuple of str
-        Columns that must be there.
-    numbers : mapping of str to (low, high)
-        Columns of numbers and the range they must lie in; a blank cell is NaN unless it must be filled.
-    aliases : mapping of str to str
-        Names other people use, to ours.
-    filled : tuple of str
-        Columns whose cells must not be blank.
-    """
-
-    required: tuple[str, ...]
-    numbers: Mapping[str, tuple[float, float]]
-    aliases: Mapping[str, str]
-    filled: tuple[str, ...] = ()
-
-
-ANY = (-np.inf, np.inf)
-MUCE_NAMES = {
-    "TasksNamesFull": "task", "Prompt": "item", "Response": "response", "facsco_grm_scaled": "creativity_score",
-    "Language": "language", "FullPrompt": "prompt", "ID": "response_id", "Dataset": "dataset", "Set": "split",
-}  # fmt: skip
-
-KINDS = {
-    "responses": TableKind(
-        ("task", "item", "response", "creativity_score"), {"creativity_score": ANY}, MUCE_NAMES,
-        ("task", "item", "response", "creativity_score"),
-    ),
-    "ratings": TableKind(
-        ("response_id", "rater", "rating"), {"rating": ANY}, {"judge": "rater", "score": "rating"},
-        ("response_id", "rater", "rating"),
-    ),
-    "rated answers": TableKind(
-        ("response_id", "rater", "rating", "task", "item", "response"), {"rating": ANY},
-        {"judge": "rater", "score": "rating"}, ("response_id", "rater", "rating", "task", "item", "response"),
-    ),
-    "answers": TableKind(("task", "item", "response"), {"creativity_score": ANY}, MUCE_NAMES),
-    "identified answers": TableKind(
-        ("response_id", "prompt_id", "prompt", "response"), {"creativity_score": ANY}, {}, ("response_id", "prompt_id")
-    ),
-    "reference": TableKind(("response_id", "logp"), {"logp": ANY, "tokens": ANY}, {}),
-    "pairs": TableKind(
-        ("pair_id", "prompt_id", "prompt", "chosen", "rejected", "chosen_id", "rejected_id"),
-        {"weight": (0, np.inf), "score_chosen": ANY, "score_rejected": ANY,
-         "ref_chosen_logps": ANY, "ref_rejected_logps": ANY}, {}, ("prompt", "chosen", "rejected"),
-    ),
-    "preferences": TableKind(
-        ("prompt", "chosen", "rejected"),
-        {"weight": (0, np.inf), "ref_chosen_logps": ANY, "ref_rejected_logps": ANY}, {},
-        ("prompt", "chosen", "rejected", "weight"),
-    ),
-    "estimates": TableKind(
-        ("model", "metric", "split", "value", "low", "high"),
-        dict.fromkeys(("value", "low", "high", "prompts", "tasks", "samples_used", "samples_left_out"), ANY), {},
-    ),
-    "signals": TableKind(("response_id", "prompt_id"), {}, {}, ("response_id", "prompt_id")),
-    "samples": TableKind(("prompt_id", "prompt", "model", "sample", "response", "status"), {"sample": ANY}, {}),
-    "scores": TableKind(
-        ("model", "task", "prompt_id", "metric", "value"), {"value": ANY, "used": ANY, "left_out": ANY}, {}
-    ),
-    "account": TableKind(("stage", "what", "count"), {"count": ANY}, {}),
-    "history": TableKind(("step", "name", "value"), {"step": ANY, "value": ANY}, {}),
-    "rater table": TableKind(("rater", "n", "mean", "discrimination", "kept", "reason"),
-                             dict.fromkeys(("n", "mean", "discrimination", "bits"), ANY), {}),
-    "agreement": TableKind(("task", "responses", "prompts", "correlation"),
-                           dict.fromkeys(("responses", "prompts", "correlation", "low", "high"), ANY), {}),
-    "prompts": TableKind(("prompt_id", "prompt"), {}, {}, ("prompt",)),
-    "sft": TableKind(("prompt", "response"), {}, {}, ("prompt", "response")),
-}  # fmt: skip
+COMPARISONS = {"==": operator.eq, "<=": operator.le}
 
 
 def normalise(text: str) -> str:
@@ -138,8 +66,11 @@ def read_table(path: str | Path, kind: str) -> pd.DataFrame:
 def load_table(path: str | Path) -> pd.DataFrame:
     """Read a table's cells as they are, each row indexed by the line it begins on; InputError as `read_table`."""
     path = Path(path)
-    _check_file(path)
-    return _READERS[path.suffix.lower()](path)
+    try:
+        _check_file(path)
+        return _READERS[path.suffix.lower()](path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}", "Check its name and who may read it.") from error
 
 
 def check_table(frame: pd.DataFrame, wanted: TableKind, path: str | Path) -> pd.DataFrame:
@@ -149,15 +80,15 @@ def check_table(frame: pd.DataFrame, wanted: TableKind, path: str | Path) -> pd.
     _check_columns(frame, wanted, path)
     if frame.empty:
         raise InputError(f"{path} has a header but no rows", "Give a table with at least one row.")
-    return _typed(frame, wanted, path).reset_index(drop=True)
+    frame = _typed(frame, wanted, path)
+    _check_rows(frame, wanted, path)
+    return frame.reset_index(drop=True)
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
     """Write a table whole or not at all (a temporary file, then a rename); the suffix chooses the format."""
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"cannot write {path}: unknown file ending", f"Use one of {', '.join(SUFFIXES)}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_ending(path)
     if path.suffix.lower() == ".parquet":
         buffer = io.BytesIO()
         frame.to_parquet(buffer, index=False)
@@ -177,16 +108,17 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
 
 def write_whole(content: bytes, path: Path) -> Path:
     """Write bytes to `path` so that a reader sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise InputError(f"cannot write {path}: {error.strerror}", "Check the folder and the free space.") from error
     return path
 
@@ -199,30 +131,33 @@ def _plain(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
+def check_ending(path: Path) -> None:
+    """Raise InputError when the file's ending names no format that can be read and written here."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path} has an unknown file ending", f"Use one of {', '.join(SUFFIXES)}.")
+    if path.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise InputError(f"{path}: Parquet needs pyarrow", "Install it with: pip install pyarrow.")
+
+
 def _check_file(path: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a table", f"Name a file ending in {', '.join(SUFFIXES)}.")
     if not path.exists():
-        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*") if p.suffix in SUFFIXES]) if (
-            path.parent.is_dir()) else ""  # fmt: skip
-        raise InputError(
-            f"{path} does not exist", f"Check the path. {near}" if "Did you" in near else "Check the path."
-        )
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path} has an unknown file ending", f"Use one of {', '.join(SUFFIXES)}.")
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*") if p.suffix in SUFFIXES])
+        raise InputError(f"{path} does not exist", f"Check the path. {near}".partition(" Known names")[0])
+    check_ending(path)
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty", "Give a table with a header and at least one row.")
 
 
 def _read_text(path: Path) -> str:
     content = path.read_bytes()
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return content.decode("utf-16")
+    encoding, name = ("utf-16", "UTF-16") if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "UTF-8")
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         row = content[: error.start].count(b"\n") + 1
-        found = f"{path} row {row}: byte {content[error.start]:#04x} at offset {error.start} is not UTF-8"
+        found = f"{path} row {row}: byte {content[error.start]:#04x} at offset {error.start} is not {name}"
         raise InputError(found, "Save the file as UTF-8.") from error
     if "\x00" in text:
         row = text[: text.index("\x00")].count("\n") + 1
@@ -232,7 +167,7 @@ def _read_text(path: Path) -> str:
 
 def _read_separated(path: Path) -> pd.DataFrame:
     text = _read_text(path)
-    header = text.split("\n", 1)[0]
+    header = next(iter(text.splitlines()), "")
     delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=header.count)
     csv.field_size_limit(2**31 - 1)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -247,6 +182,9 @@ def _read_separated(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} row {start}: {error}", "Look for an unbalanced quote there.") from error
     if not rows:
         raise InputError(f"{path} is empty", "Give a table with a header and at least one row.")
+    # Blank cells to the right of everything are a spreadsheet's, not the table's.
+    width = max(place for row in rows for place, cell in enumerate(row, 1) if cell != "")
+    rows = [row[:width] for row in rows]
     names = [name.strip() for name in rows[0]]
     for row, line in zip(rows[1:], lines[1:], strict=True):
         if len(row) != len(names):
@@ -262,10 +200,9 @@ def _read_json_lines(path: Path) -> pd.DataFrame:
             continue
         try:
             row = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{path} row {line}: not JSON ({error.msg})", "Put one JSON object on each line."
-            ) from error
+        except (ValueError, RecursionError) as error:
+            found = f"{path} row {line}: not JSON ({str(error).partition(':')[0]})"
+            raise InputError(found, "Put one JSON object on each line.") from error
         if not isinstance(row, dict):
             found = f"{path} row {line}: a {type(row).__name__} where an object is expected"
             raise InputError(found, "Put one JSON object on each line (JSONL), not one array.")
@@ -277,11 +214,10 @@ def _read_json_lines(path: Path) -> pd.DataFrame:
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path)
-    except ImportError as error:
-        raise InputError(f"{path}: reading Parquet needs pyarrow", "Install it with: pip install pyarrow.") from error
     except Exception as error:
         raise InputError(f"{path} is not a whole Parquet file", "Write it again.") from error
-    return frame.astype(object).set_axis(pd.RangeIndex(2, len(frame) + 2), axis=0)
+    frame = frame.astype(object).where(frame.notna(), None)
+    return frame.set_axis(pd.RangeIndex(2, len(frame) + 2), axis=0)
 
 
 _READERS = {
@@ -312,13 +248,36 @@ def _typed(frame: pd.DataFrame, wanted: TableKind, path: Path) -> pd.DataFrame:
             low, high = wanted.numbers[column]
             frame[column] = _numbers(frame[column], path, low, high, column in wanted.filled)
         else:
-            frame[column] = ["" if cell is None or _is_nan(cell) else _as_text(cell) for cell in frame[column]]
+            frame[column] = _texts(frame[column], path, column in wanted.required)
     for column in [name for name in wanted.filled if name in frame and name not in wanted.numbers]:
         blank = np.array([not cell.strip() for cell in frame[column]])
         if blank.any():
             row = frame.index[int(blank.argmax())]
             raise InputError(f"{path} row {row}, column {column!r}: the cell is blank", "Fill it or remove the row.")
     return frame
+
+
+def _check_rows(frame: pd.DataFrame, wanted: TableKind, path: Path) -> None:
+    if wanted.unique:
+        told = [column for column in dict.fromkeys((*wanted.required, *wanted.numbers)) if column in frame]
+        twice = frame.drop_duplicates(told).duplicated(list(wanted.unique))
+        if twice.any():
+            names = " and ".join(wanted.unique)
+            found = f"{path} row {twice.idxmax()}: an earlier row of the same {names} says otherwise"
+            raise InputError(found, "Keep one of the two rows.")
+    for left, comparison, right in [rule for rule in wanted.never if rule[0] in frame and rule[2] in frame]:
+        wrong = COMPARISONS[comparison](frame[left], frame[right])
+        if wrong.any():
+            found = f"{path} row {wrong.idxmax()}, columns {left!r} and {right!r}: {left} {comparison} {right}"
+            raise InputError(found, "Correct or remove the row.")
+
+
+def _texts(cells: pd.Series, path: Path, required: bool) -> list[str]:
+    for row, cell in cells.items():
+        if required and isinstance(cell, list | dict | np.ndarray):
+            found = f"{path} row {row}, column {cells.name!r}: a {type(cell).__name__} where text is expected"
+            raise InputError(found, "Write the text itself there.")
+    return ["" if cell is None or _is_nan(cell) else _as_text(cell) for cell in cells]
 
 
 def _as_text(cell: object) -> str:
@@ -331,13 +290,20 @@ def _numbers(cells: pd.Series, path: Path, low: float, high: float, filled: bool
     for place, (row, cell) in enumerate(cells.items()):
         blank = cell is None or _is_nan(cell) or (isinstance(cell, str) and not cell.strip())
         try:
-            numbers[place] = np.nan if blank else float(cell)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+            numbers[place] = np.nan if blank else _as_number(cell)
+        except (TypeError, ValueError, OverflowError):
             found = f"{path} row {row}, column {cells.name!r}: {_as_text(cell)[:40]!r} is not a number"
-            raise InputError(found, "Write a number there or remove the row.") from None
+            raise InputError(found, "Write a number such as 3.5 there, or remove the row.") from None
         if blank and filled:
             raise InputError(f"{path} row {row}, column {cells.name!r}: no number", "Fill it or remove the row.")
         if not blank and not (np.isfinite(numbers[place]) and low <= numbers[place] <= high):
             found = f"{path} row {row}, column {cells.name!r}: {_as_text(cell)[:40]} is out of range"
-            raise InputError(found, f"Give a finite number from {low:g} to {high:g}.")
+            within = "" if (low, high) == ANY else f" from {low:g} to {high:g}"
+            raise InputError(found, f"Give a finite number{within}.")
     return numbers
+
+
+def _as_number(cell: Any) -> float:
+    if isinstance(cell, bool) or "_" in str(cell):  # Python would take True for 1 and 1_0 for 10
+        raise ValueError
+    return float(cell)

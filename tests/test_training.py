@@ -1,0 +1,200 @@
+"""Training against TRL, against hand-made cases, and against itself."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from crpo.answers import answer_logps
+from crpo.errors import InputError
+from crpo.training import CrPOConfig, CrPOTrainer, SftConfig, SftTrainer
+
+
+def config(folder: Path, kind: type = CrPOConfig, **changes: Any) -> Any:
+    settings = {
+        "output_dir": str(folder), "report_to": [], "save_strategy": "no", "disable_tqdm": True, "logging_steps": 1,
+        "learning_rate": 1e-3, "num_train_epochs": 1, "per_device_train_batch_size": 2, "tokens_per_row": 64,
+        "dataloader_pin_memory": False, "use_cpu": True,
+    }  # fmt: skip
+    return kind(**{**settings, **changes})
+
+
+def first_batch(trainer: CrPOTrainer) -> dict:
+    return next(iter(trainer.get_train_dataloader()))
+
+
+def nudged(model: torch.nn.Module) -> torch.nn.Module:
+    torch.manual_seed(7)
+    for parameter in model.parameters():
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    return model
+
+
+def test_with_all_weights_one_the_loss_equals_trl_on_the_same_batch(
+    tiny: Any, preferences: list[dict], tmp_path: Path
+) -> None:
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    model, chat = tiny()
+    reference = copy.deepcopy(model)
+    rows = [{key: row[key] for key in ("prompt", "chosen", "rejected")} for row in preferences]
+    settings = {"output_dir": str(tmp_path), "report_to": [], "use_cpu": True, "beta": 0.3, "bf16": False}
+    theirs = DPOTrainer(
+        model=nudged(copy.deepcopy(model)), ref_model=reference, processing_class=chat.tokenizer,
+        args=DPOConfig(**settings, per_device_train_batch_size=len(rows), max_length=None),
+        train_dataset=Dataset.from_list(rows),
+    )  # fmt: skip
+    batch = theirs._prepare_inputs(next(iter(theirs.get_train_dataloader())))
+    expected = theirs.compute_loss(theirs.model, batch)
+    ours = CrPOTrainer(model, config(tmp_path, beta=0.3, per_device_train_batch_size=99), rows, chat.tokenizer)
+    ours.model = nudged(model)  # the reference log-probs were taken before
+    found = ours.compute_loss(ours.model, first_batch(ours))
+    assert found.item() == pytest.approx(expected.item(), abs=1e-6)
+    assert found.item() != pytest.approx(math.log(2), abs=1e-3)
+
+
+def test_the_first_step_has_loss_ln_2_times_the_mean_weight(tiny: Any, preferences: list[dict], tmp_path: Path) -> None:
+    model, chat = tiny()
+    trainer = CrPOTrainer(model, config(tmp_path, per_device_train_batch_size=99), preferences, chat.tokenizer)
+    weights = [row["weight"] for row in preferences]
+    assert trainer.compute_loss(model, first_batch(trainer)).item() == pytest.approx(
+        math.log(2) * sum(weights) / len(weights), abs=1e-6
+    )
+    unweighted = [{k: v for k, v in row.items() if k != "weight"} for row in preferences]
+    trainer = CrPOTrainer(model, config(tmp_path, per_device_train_batch_size=99), unweighted, chat.tokenizer)
+    assert trainer.compute_loss(model, first_batch(trainer)).item() == pytest.approx(math.log(2), abs=1e-6)
+
+
+def test_zero_weights_leave_the_model_unchanged(tiny: Any, preferences: list[dict], tmp_path: Path) -> None:
+    model, chat = tiny()
+    before = copy.deepcopy(model.state_dict())
+    rows = [{**row, "weight": 0.0} for row in preferences]
+    trainer = CrPOTrainer(model, config(tmp_path, num_train_epochs=3), rows, chat.tokenizer)
+    trainer.train()
+    assert trainer.state.global_step >= 6
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def trained(tiny: Any, rows: Any, folder: Path, **changes: Any) -> dict[str, torch.Tensor]:
+    model, chat = tiny()
+    CrPOTrainer(model, config(folder, **changes), rows, chat.tokenizer).train()
+    return model.state_dict()
+
+
+def test_weights_change_the_model(tiny: Any, preferences: list[dict], tmp_path: Path) -> None:
+    weighted = trained(tiny, preferences, tmp_path)
+    plain = trained(tiny, [{**row, "weight": 1.0} for row in preferences], tmp_path)
+    assert any(not torch.allclose(weighted[name], plain[name]) for name in plain)
+
+
+@pytest.mark.parametrize("pairs_per_prompt", [1, 3])
+def test_accumulation_over_four_steps_of_one_equals_one_step_of_four(  # 3 of 4 pairs a prompt: unequal groups
+    tiny: Any,
+    preferences: list[dict],
+    tmp_path: Path,
+    pairs_per_prompt: int,
+) -> None:
+    settings = {"pairs_per_prompt": pairs_per_prompt, "max_steps": 3, "optim": "sgd"}
+    one = trained(tiny, preferences, tmp_path, per_device_train_batch_size=4, **settings)
+    four = trained(
+        tiny, preferences, tmp_path, per_device_train_batch_size=1, gradient_accumulation_steps=4, **settings
+    )
+    start = tiny()[0].state_dict()
+    for name in one:
+        assert torch.allclose(one[name], four[name], rtol=0, atol=1e-9), name
+    assert any(not torch.allclose(one[name], start[name], atol=1e-6) for name in one)
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+def test_the_layout_does_not_change_the_trained_model(
+    tiny: Any, preferences: list[dict], tmp_path: Path, layout: str
+) -> None:
+    tree = trained(tiny, preferences, tmp_path, max_steps=2)
+    other = trained(tiny, preferences, tmp_path, max_steps=2, layout=layout)
+    assert all(torch.allclose(tree[name], other[name], atol=1e-6) for name in tree)
+
+
+def test_the_same_seed_gives_the_same_model(tiny: Any, preferences: list[dict], tmp_path: Path) -> None:
+    first, second = (trained(tiny, preferences, tmp_path) for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_training_orders_the_pairs(tiny: Any, preferences: list[dict], tmp_path: Path) -> None:
+    model, chat = tiny()
+    trainer = CrPOTrainer(model, config(tmp_path, num_train_epochs=30), pd.DataFrame(preferences), chat.tokenizer)
+    trainer.train()
+    history = trainer.history().pivot(index="step", columns="name", values="value")
+    assert history["accuracy"].iloc[-1] == 1.0
+    assert history["loss_unweighted"].iloc[-1] < math.log(2) / 2
+
+
+def test_lora_trains_adapters_alone_and_the_reference_is_the_model_under_them(
+    tiny: Any, preferences: list[dict], tmp_path: Path
+) -> None:
+    from peft import LoraConfig
+
+    model, chat = tiny()
+    before = copy.deepcopy(model.state_dict())
+    lora = LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules="all-linear")
+    trainer = CrPOTrainer(
+        model, config(tmp_path, num_train_epochs=5, learning_rate=1e-2), preferences, chat.tokenizer, lora
+    )
+    trainer.train()
+    reference, _ = answer_logps(trainer.model, trainer.answers, tokens_per_row=64, reference=True)
+    policy, _ = answer_logps(trainer.model, trainer.answers, tokens_per_row=64)
+    assert trainer.pairs["ref_chosen"].tolist() == pytest.approx(reference[trainer.pairs["chosen"]].tolist(), abs=1e-9)
+    assert abs(policy - reference).max() > 0.1
+    after = {
+        name.replace("base_model.model.", "").replace(".base_layer", ""): value
+        for name, value in trainer.model.state_dict().items()
+    }
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_sft_raises_the_log_prob_of_its_answers(tiny: Any, preferences: list[dict], tmp_path: Path) -> None:
+    model, chat = tiny()
+    rows = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in preferences]
+    trainer = SftTrainer(model, config(tmp_path, SftConfig, num_train_epochs=20), rows, chat.tokenizer)
+    trainer.train()
+    losses = trainer.history().query("name == 'loss'")["value"]
+    assert losses.iloc[-1] < losses.iloc[0] - 1
+
+
+def test_reference_log_probs_in_the_data_set_are_used(tiny: Any, preferences: list[dict], tmp_path: Path) -> None:
+    model, chat = tiny()
+    rows = [{**row, "ref_chosen_logps": -1.0, "ref_rejected_logps": -2.0} for row in preferences]
+    trainer = CrPOTrainer(model, config(tmp_path), rows, chat.tokenizer)
+    assert set(trainer.pairs["ref_chosen"]) == {-1.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weight": float("nan")}, "pair 1: weight nan"),
+        ({"weight": -1}, "pair 1: weight -1"),
+        ({"rejected": "same", "chosen": "same"}, "pair 1: chosen and rejected are the same"),
+    ],
+)
+def test_a_pair_that_cannot_be_used_is_named_before_training(
+    tiny: Any, preferences: list[dict], tmp_path: Path, change: dict, message: str
+) -> None:
+    model, chat = tiny()
+    rows = [preferences[0], {**preferences[1], **change}]
+    with pytest.raises(InputError, match=message):
+        CrPOTrainer(model, config(tmp_path), rows, chat.tokenizer)
+
+
+def test_a_loss_that_is_not_finite_stops_at_once_naming_the_pairs(
+    tiny: Any, preferences: list[dict], tmp_path: Path
+) -> None:
+    model, chat = tiny()
+    rows = [{**row, "ref_chosen_logps": float("inf"), "ref_rejected_logps": 0.0} for row in preferences]
+    with pytest.raises(InputError, match="not finite at step 0, pairs"):
+        CrPOTrainer(model, config(tmp_path), rows, chat.tokenizer).train()
