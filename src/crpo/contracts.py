@@ -41,7 +41,7 @@ def check_signal(signal: Signal) -> None:
     assert values.shape == (len(answers),), f"{signal} must give one value per row, gave shape {values.shape}"
     pd.testing.assert_frame_equal(answers, before, obj="the signal's input")
     assert _same(signal(answers), values), f"{signal} must give the same values twice"
-    order = np.array([6, 2, 0, 5, 3, 1, 4])
+    order = np.array([6, 2, 0, 5, 3, 1, 4, 7])
     shuffled = signal(answers.iloc[order].reset_index(drop=True))
     assert _same(shuffled, values[order]), f"{signal}: values must follow their rows"
     first = (answers["prompt_id"] == "a brick").to_numpy()

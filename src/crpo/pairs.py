@@ -180,8 +180,8 @@ def deal_pairs(
 ) -> list[np.ndarray]:
     """Deal pairs into groups of one prompt that touch few distinct answers.
 
-    A group grows from a random pair by the pair that brings the fewest new answers, ties at random: in a trainer that
-    encodes an answer once per batch, that is what saves work (`findings/training.md`).
+    A group grows from a random pair by the answer that has most pairs into it: in a trainer that encodes an answer once
+    per batch, few answers per pair are what saves work.
 
     Parameters
     ----------
@@ -211,26 +211,32 @@ def deal_pairs(
 
 
 def _grow_groups(rows: np.ndarray, chosen: np.ndarray, rejected: np.ndarray, per_group: int) -> Iterator[np.ndarray]:
-    pairs_of: dict[int, list[int]] = {}
-    for row in rows:
-        for answer in (int(chosen[row]), int(rejected[row])):
-            pairs_of.setdefault(answer, []).append(int(row))
-    left = dict.fromkeys(int(row) for row in rows)
-    while left:
-        group: list[int] = []
-        answers: set[int] = set()
-        nearby: dict[int, None] = {}  # pairs that touch an answer of the group
-        while left and len(group) < per_group:
-            closed = (row for row in nearby if int(chosen[row]) in answers and int(rejected[row]) in answers)
-            row = next(closed, None)
-            if row is None:
-                row = next(iter(nearby), None)
-            if row is None:
-                row = next(iter(left))
-            group.append(row)
-            left.pop(row)
-            nearby.pop(row, None)
-            for answer in {int(chosen[row]), int(rejected[row])} - answers:
-                answers.add(answer)
-                nearby.update((other, None) for other in pairs_of[answer] if other in left)
-        yield np.array(group)
+    left: dict[int, dict[int, int]] = {}  # for each answer, its partners and the pair with each, in random order
+    for row in rows.tolist():
+        for one, other in ((int(chosen[row]), int(rejected[row])), (int(rejected[row]), int(chosen[row]))):
+            left.setdefault(one, {})[other] = row
+    for start in rows.tolist():
+        while int(rejected[start]) in left[int(chosen[start])]:
+            yield np.array(_grow_group(int(chosen[start]), int(rejected[start]), left, per_group))
+
+
+def _grow_group(first: int, second: int, left: dict[int, dict[int, int]], per_group: int) -> list[int]:
+    """Take a group out of `left`: the answer with most pairs into the group joins next, with those pairs."""
+    group: list[int] = []
+    answers: list[int] = []
+    ties: dict[int, int] = {}  # answers next to the group, and how many pairs each has into it
+    joining = first
+    while len(group) < per_group:
+        inside = [answer for answer in answers if answer in left[joining]][: per_group - len(group)]
+        for answer in inside:
+            group.append(left[joining].pop(answer))
+            left[answer].pop(joining)
+        answers.append(joining)
+        ties.pop(joining, None)
+        for other in left[joining]:
+            if other not in answers:
+                ties[other] = ties.get(other, 0) + 1
+        if not ties:
+            break
+        joining = second if len(answers) == 1 else max(ties, key=ties.__getitem__)
+    return group

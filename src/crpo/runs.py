@@ -44,7 +44,7 @@ def execute(steps: Sequence[Step], folder: Path, *, about: Mapping[str, Any], un
     Returns
     -------
     list of str
-        Names of the steps that were done now.
+        Names of the steps that were done now, of those asked for.
 
     Raises
     ------

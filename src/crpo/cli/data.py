@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from crpo.cli.options import Changes, Json, Output, check_output, counts, measuring_models, section, tell
+from crpo.cli.options import (
+    Changes,
+    Json,
+    Output,
+    check_components,
+    check_models,
+    check_output,
+    counts,
+    measuring_models,
+    names_of,
+    naming,
+    section,
+    tell,
+)
 
 
 def check(
@@ -63,9 +76,11 @@ def rate(
     from crpo.stages.rate import rate as rate_stage
     from crpo.tables import write_table
 
-    check_output(output)
+    check_output(output, ratings)
     settings = section(RateSection, changes, model=model, filter=filter, prior=prior)
-    scores, raters, account = rate_stage(settings, read_ratings(ratings))
+    table = read_ratings(ratings)
+    with naming(ratings):
+        scores, raters, account = rate_stage(settings, table)
     write_table(scores, output)
     write_table(raters, output.with_name(f"{output.stem}.raters.csv"))
     dropped = ", ".join(raters.loc[~raters["kept"], "rater"]) or "none"
@@ -88,19 +103,26 @@ def pair(
 
     Example: crpo pair answers.csv -o pairs.csv --order random --seed 1
     """
+    from crpo.errors import InputError
     from crpo.recipe import PairSection
     from crpo.stages.pair import pair as pair_stage
     from crpo.stages.split import identify
     from crpo.tables import read_table, write_table
 
-    check_output(output)
+    check_output(output, responses)
+    if sft is not None:
+        check_output(sft, responses, output)
     settings = section(
         PairSection, changes, min_gap=min_gap, min_score=min_score, max_uses=max_uses, order=order, seed=seed
     )
     table = read_table(responses, "responses")
     # The official greedy order is the file's own; a random one must not depend on it.
     ordered = identify(table, keep_order=settings.order == "table")
-    pairs, sft_set, account = pair_stage(settings, ordered)
+    with naming(responses):
+        pairs, sft_set, account = pair_stage(settings, ordered)
+        if sft is not None and sft_set.empty:
+            raise InputError(f"no answer is for the SFT set (sft_min_score {settings.sft_min_score:g})",
+                             "Lower it with --set sft_min_score=25, or leave out --sft.")  # fmt: skip
     write_table(pairs, output)
     if sft is not None:
         write_table(sft_set, sft)
@@ -126,12 +148,14 @@ def score(
     from crpo.stages.split import identify
     from crpo.tables import read_table, write_table
 
-    check_output(output)
-    names = {name.strip(): name.strip() for name in use.split(",") if name.strip()}
-    settings = section(ScoreSection, None, signals=names, scale=scale)
-    answers = identify(read_table(responses, "answers"), keep_order=True)
+    check_output(output, responses)
+    settings = section(ScoreSection, None, signals=names_of(use), scale=scale)
     models = measuring_models(embedder, language_model, quality_model)
-    table, account = score_stage(settings, answers, None, models)
+    check_models(*models.values())
+    check_components(settings.signals.values(), (), models)
+    answers = identify(read_table(responses, "answers"), keep_order=True)
+    with naming(responses):
+        table, account = score_stage(settings, answers, None, models)
     write_table(table, output)
     tell({**counts(account), "written": str(output)}, json)
 
@@ -154,7 +178,7 @@ def weigh(
     from crpo.stages.signals import weigh as weigh_stage
     from crpo.tables import read_table, write_table
 
-    check_output(output)
+    check_output(output, pairs, signals)
     values = {}
     for text in lambdas:
         name, _, value = text.partition("=")
@@ -165,6 +189,8 @@ def weigh(
         if not 0 <= values[name] < float("inf"):
             raise InputError(f"--lambda {text!r}: λ must be a finite number ≥ 0", "Write --lambda novelty=1.")
     settings = section(WeighSection, None, combine=combine, mean_weight=mean_weight)
-    table, account = weigh_stage(settings, values, read_table(pairs, "pairs"), read_table(signals, "signals"))
+    paired, scored = read_table(pairs, "pairs"), read_table(signals, "signals")
+    with naming(pairs, signals):
+        table, account = weigh_stage(settings, values, paired, scored)
     write_table(table, output)
     tell({**counts(account), "mean weight": f"{table['weight'].mean():.4g}", "written": str(output)}, json)

@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from crpo.cli.options import Changes, Folder, Json, Output, check_output, measuring_models, section, tell
+from crpo.cli.options import (
+    Changes,
+    Folder,
+    Json,
+    Output,
+    check_components,
+    check_folder,
+    check_models,
+    check_output,
+    measuring_models,
+    names_of,
+    naming,
+    section,
+    tell,
+)
 
 Model = Annotated[str, typer.Option(help="Model to start from: hub id or folder.")]
 Template = Annotated[str | None, typer.Option(help="own (the tokenizer's) or plain.")]
@@ -29,15 +43,16 @@ def sft(
 
     Example: crpo sft sft.csv --model Qwen/Qwen3-0.6B -o models/sft --set epochs=1
     """
-    from crpo.models import find_model
     from crpo.recipe import SftSection
     from crpo.stages.train import train_sft
     from crpo.tables import read_table, write_table
 
+    check_folder(output)
     settings, policy = section(SftSection, changes), _policy(model, chat_template, dtype, lora)
     table = read_table(answers, "sft")
-    find_model(model)
-    history = train_sft(settings, policy, model, table, output)
+    check_models(model)
+    with naming(answers):
+        history = train_sft(settings, policy, model, table, output)
     write_table(history, output / "history.csv")
     tell({"answers": len(table), "written": str(output)}, json)
 
@@ -56,15 +71,16 @@ def train(
 
     Example: crpo train weighted.csv --model models/sft -o models/crpo --set beta=0.1
     """
-    from crpo.models import find_model
     from crpo.recipe import TrainSection
     from crpo.stages.train import train_crpo
     from crpo.tables import read_table, write_table
 
+    check_folder(output)
     settings, policy = section(TrainSection, changes), _policy(model, chat_template, dtype, lora)
     table = read_table(pairs, "preferences")
-    find_model(model)
-    history = train_crpo(settings, policy, model, table, output, output.name)
+    check_models(model)
+    with naming(pairs):
+        history = train_crpo(settings, policy, model, table, output, output.name)
     write_table(history, output / "history.csv")
     tell({"pairs": len(table), "weighted": "weight" in table, "written": str(output)}, json)
 
@@ -83,15 +99,14 @@ def generate(
 
     Example: crpo generate prompts.csv --model models/crpo -o samples.csv --set max_new_tokens=64
     """
-    from crpo.models import find_model
     from crpo.recipe import GenerateSection
     from crpo.stages.evaluate import generate as generate_stage
     from crpo.tables import read_table, write_table
 
-    check_output(output)
+    check_output(output, prompts)
     settings, policy = section(GenerateSection, changes), _policy(model, chat_template, dtype, None)
     table = read_table(prompts, "prompts")
-    find_model(model)
+    check_models(model)
     records = output.with_suffix(".records.jsonl")
     samples = generate_stage(settings, policy, model, name or Path(model).name, table, records)
     write_table(samples, output)
@@ -119,13 +134,15 @@ def evaluate(
     from crpo.stages.evaluate import evaluate as evaluate_stage
     from crpo.tables import read_table, write_table
 
-    check_output(output)
-    settings = section(EvaluateSection, None, metrics={n.strip(): n.strip() for n in use.split(",") if n.strip()})
-    table = read_table(samples, "samples")
+    check_output(output, samples)
+    settings = section(EvaluateSection, None, metrics=names_of(use))
     models = measuring_models(embedder, language_model, quality_model)
-    parts = [
-        evaluate_stage(settings, own.reset_index(drop=True), models, 0) for _, own in table.groupby("model", sort=True)
-    ]
+    check_models(*models.values())
+    check_components((), settings.metrics.values(), models)
+    table = read_table(samples, "samples")
+    by_model = table.groupby("model", sort=True)
+    with naming(samples):
+        parts = [evaluate_stage(settings, own.reset_index(drop=True), models, 0) for _, own in by_model]
     scores = pd.concat(parts, ignore_index=True)
     estimates = estimate(settings, scores)
     write_table(scores, output)

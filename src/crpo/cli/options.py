@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from crpo.errors import InputError
 from crpo.recipe import ModelsSection, S, apply_changes, check_section
 
 Json = Annotated[bool, typer.Option("--json", help="Print a summary for machines on standard output.")]
@@ -25,15 +29,75 @@ def section(kind: type[S], changes: list[str] | None, **options: Any) -> S:
     return check_section(kind, content, "command line")
 
 
-def check_output(path: Path) -> None:
-    """Fail before any work when the output cannot be written."""
-    from crpo.errors import InputError, did_you_mean
-    from crpo.tables import SUFFIXES
+def check_output(path: Path, *others: Path) -> None:
+    """Fail before any work when the table cannot be written, or would overwrite one of the command's other files."""
+    from crpo.tables import check_ending
 
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"output {path} has an unknown file ending", did_you_mean(path.suffix, SUFFIXES))
+    check_ending(path)
     if path.is_dir():
         raise InputError(f"output {path} is a folder", "Name a file.")
+    if path.resolve() in [other.resolve() for other in others]:
+        raise InputError(f"output {path} is also another file of this command", "Name a new file.")
+    _check_place(path)
+
+
+def check_folder(path: Path) -> None:
+    """Fail before any work when the folder cannot be made and written into."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"output {path} is a file", "Name a folder.")
+    _check_place(path / "a file in it")
+
+
+def _check_place(path: Path) -> None:
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write {path}: {folder} is no folder one may write into", "Choose another place.")
+
+
+@contextmanager
+def naming(*files: Path) -> Iterator[None]:
+    """Put the files' names before the error of a stage, which does not know them."""
+    try:
+        yield
+    except InputError as error:
+        if any(str(file) in error.problem for file in files):
+            raise
+        raise InputError(f"{' and '.join(map(str, files))}: {error.problem}", error.fix) from error
+
+
+def names_of(use: str) -> dict[str, str]:
+    """Return the signals or metrics that `--use` names."""
+    names = [name.strip() for name in use.split(",") if name.strip()]
+    if not names:
+        raise InputError("--use names nothing", "Write --use novelty,diversity.")
+    return {name: name for name in names}
+
+
+def check_models(*names: str) -> None:
+    """Fail before any work when a model folder, or a learned rater's file, is not there."""
+    from crpo.models import find_model
+
+    for name in names:
+        path = Path(name).expanduser()
+        if path.suffix == ".npz" and not path.is_file():
+            raise InputError(f"learned rater {name} does not exist", "Check the path.")
+        if path.is_file() or name in ("", "tiny", "minilm", "base", "learned"):
+            continue
+        if len(path.parts) > 1 and path.parent.is_dir() and not path.exists():
+            raise InputError(f"model folder {name} does not exist", "Check the path, or give a hub id.")
+        find_model(name)
+
+
+def check_components(signals: Iterable[Any], metrics: Iterable[Any], models: Mapping[str, str]) -> None:
+    """Fail before any work when a signal or metric is unknown, or its settings are wrong."""
+    from crpo.components import build, with_models
+    from crpo.metrics import build_metric
+    from crpo.signals import SIGNALS
+
+    for spec in signals:
+        build(with_models(spec, SIGNALS, models), SIGNALS, "signal")
+    for spec in metrics:
+        build_metric(spec, models)
 
 
 def tell(summary: dict[str, Any], as_json: bool) -> None:

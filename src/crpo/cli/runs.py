@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json as json_module
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crpo.cli.options import Json, tell
+from crpo.cli.options import Json, check_components, check_models, naming, tell
+
+if TYPE_CHECKING:
+    from crpo.recipe import Recipe
+    from crpo.stages.step import Step
 
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder; runs/NAME by default.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value over the recipe; may be repeated.")]
@@ -40,12 +47,13 @@ def run(
     """
     from crpo.plan import plan
     from crpo.recipe import read_recipe
-    from crpo.runs import execute, stale
+    from crpo.runs import _up_to, execute, stale
 
-    settings = read_recipe(recipe, [*(changes or []), *([f"data.limit={limit}"] if limit else [])])
+    settings = read_recipe(recipe, [*(changes or []), *([] if limit is None else [f"data.limit={limit}"])])
     folder = out or Path("runs") / settings.name
-    steps = plan(settings)
-    _check_models(settings)
+    steps = _up_to(plan(settings), until)
+    _check_parts(settings)
+    _check_input(steps, folder)
     if dry_run:
         names = stale(steps, folder)
         tell(
@@ -53,7 +61,8 @@ def run(
             json,
         )
         return
-    done = execute(steps, folder, about=_about(settings), until=until)
+    with naming(Path(recipe)):
+        done = execute(steps, folder, about=_about(settings))
     page = folder / "report" / "report.html"
     if not json and until is None:
         _show_results(folder)
@@ -69,20 +78,21 @@ def report(
 
     Example: crpo report runs/demo
     """
-    import json as json_module
-
     from crpo.errors import InputError
     from crpo.plan import plan
     from crpo.recipe import Recipe, check_section
-    from crpo.runs import execute
+    from crpo.runs import execute, stale
 
     path = folder / "run.json"
     if not path.is_file():
         raise InputError(f"{folder} is not a run folder: it has no run.json", "Name a folder that crpo run made.")
-    content = json_module.loads(path.read_text(encoding="utf-8"))
-    settings = check_section(Recipe, content["recipe"], str(path))
+    content = _recorded(path)
+    steps = plan(check_section(Recipe, content["recipe"], str(path)))
+    missing = [name for name in stale(steps, folder) if name != "report"]
+    if missing:
+        raise InputError(f"the run in {folder} is not finished: {missing[0]} is to be done", "Finish it with crpo run.")
     (folder / "report" / "done.json").unlink(missing_ok=True)
-    execute(plan(settings), folder, about=content)
+    execute(steps, folder, about=content)
     tell({"report": str((folder / "report" / "report.html").resolve())}, json)
 
 
@@ -93,15 +103,36 @@ def _about(settings) -> dict[str, object]:  # noqa: ANN001
     return {"name": settings.name, "recipe": settings.model_dump(mode="json"), "versions": found}
 
 
-def _check_models(settings) -> None:  # noqa: ANN001
-    # A model folder that is not there must not be found out after an hour of training.
-    from crpo.models import find_model
+def _recorded(path: Path) -> dict[str, Any]:
+    from crpo.errors import InputError
 
-    models, policy = settings.models, settings.policy
-    names = [policy.model, models.embedder, models.surprise, models.quality]
-    for name in names:
-        if name not in ("tiny", "minilm", "base", "learned"):
-            find_model(name)
+    try:
+        content = json_module.loads(path.read_text(encoding="utf-8"))
+        return {**content, "recipe": content["recipe"]}
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} is damaged", "Delete it, and repeat the crpo run that made it.") from error
+
+
+def _check_parts(settings: Recipe) -> None:
+    """Fail now for a model, signal or metric that is not there: not after an hour of training."""
+    named, policy = settings.models, settings.policy
+    check_models(policy.model, named.embedder, named.surprise, named.quality)
+    models = {"embedder": named.embedder, "language_model": named.surprise, "quality_model": named.quality,
+              "chat_template": policy.chat_template}  # fmt: skip
+    check_components(settings.score.signals.values(), settings.evaluate.metrics.values(), models)
+
+
+def _check_input(steps: Sequence[Step], folder: Path) -> None:
+    """Fail now for a file that is not there, and before a folder is made for input the first step cannot use."""
+    from crpo.errors import InputError
+
+    for path in [path for step in steps for path in step.reads if not path.exists()]:
+        raise InputError(f"{path} does not exist", "Check the path.")
+    if (folder / "run.json").exists():
+        _recorded(folder / "run.json")
+    else:
+        with TemporaryDirectory() as scratch, naming(*steps[0].reads):
+            steps[0].work(Path(scratch), {})
 
 
 def _show_results(folder: Path) -> None:

@@ -1,0 +1,37 @@
+"""Means and intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crpo.estimates import correlation_interval, mean_over_tasks
+
+
+def test_the_value_is_the_mean_over_prompts_then_over_tasks() -> None:
+    found = mean_over_tasks(np.array([1.0, 3, 10]), np.array([0, 0, 1]))
+    assert found.value == 6.0  # (2 + 10) / 2, not 14 / 3
+    assert (found.prompts, found.tasks) == (3, 2)
+    assert found.low <= found.value <= found.high
+
+
+def test_prompts_that_are_not_scored_are_left_out_and_counted_so() -> None:
+    assert mean_over_tasks(np.array([1.0, np.nan]), np.array([0, 1])).prompts == 1
+    assert np.isnan(mean_over_tasks(np.array([np.nan]), np.array([0])).value)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(0)
+    covered = 0
+    for seed in range(300):
+        values = generator.normal(size=40)
+        found = mean_over_tasks(values, np.repeat([0, 1], 20), draws=400, seed=seed)
+        covered += found.low <= 0 <= found.high
+    assert 0.89 <= covered / 300 <= 0.98
+
+
+def test_a_correlation_interval_narrows_with_n() -> None:
+    narrow, wide = correlation_interval(0.5, 1000), correlation_interval(0.5, 20)
+    assert wide[0] < narrow[0] < 0.5 < narrow[1] < wide[1]
+    assert correlation_interval(0.5, 103) == pytest.approx((0.3393, 0.6323), abs=1e-4)  # tanh(atanh .5 ± 1.96/10)
+    assert np.isnan(correlation_interval(0.5, 3)).all()

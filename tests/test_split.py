@@ -1,0 +1,139 @@
+"""The split comes first, and nothing leaks across it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crpo.errors import InputError
+from crpo.recipe import DataSection, PairSection, RateSection
+from crpo.stages.pair import pair
+from crpo.stages.rate import rate
+from crpo.stages.split import check_leaks, identify, merge_duplicates, split_answers
+from crpo.tables import normalise
+
+
+def section(**settings: object) -> DataSection:
+    return DataSection.model_validate({"responses": "x", **settings})
+
+
+def test_a_task_and_items_per_other_task_are_held_out(answers: pd.DataFrame) -> None:
+    table, _ = split_answers(section(heldout_tasks=["Instances"], heldout_items=1), answers)
+    assert set(table.loc[table["task"] == "Instances", "split"]) == {"unseen task"}
+    uses = table[table["task"] == "Alternate Uses"]
+    assert uses.loc[uses["split"] == "unseen items", "item"].nunique() == 1
+    assert uses.loc[uses["split"] == "train", "item"].nunique() == 2
+
+
+def test_items_can_be_named(answers: pd.DataFrame) -> None:
+    table, _ = split_answers(section(heldout_items={"Instances": ["cold"]}), answers)
+    assert set(table.loc[table["split"] != "train", "item"]) == {"cold"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"heldout_tasks": ["Instnces"]}, "no task 'Instnces'.*Did you mean \"Instances\""),
+        ({"heldout_items": {"Instances": ["colt"]}}, "no item 'colt'.*Did you mean \"cold\""),
+        ({"heldout_items": 3}, "has 3 items and data.heldout_items is 3"),
+        ({"heldout_tasks": ["Instances", "Alternate Uses"]}, "nothing is left to train on"),
+    ],
+)
+def test_a_split_that_cannot_be_made_is_an_error(answers: pd.DataFrame, settings: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        split_answers(section(**settings), answers)
+
+
+def test_training_answers_that_are_also_held_out_are_left_out_and_counted(answers: pd.DataFrame) -> None:
+    answers.loc[0, "response"] = "  A  Spare\tWheel"
+    answers.loc[len(answers) - 1, "response"] = "a spare wheel"
+    table, account = split_answers(section(heldout_tasks=["Instances"], heldout_items=0), answers)
+    assert len(table) == len(answers) - 1
+    left_out = account.set_index("what")["count"]["training rows left out because the same answer is held out"]
+    assert left_out == 1
+    sides = [set(own["response"].map(normalise)) for _, own in table.groupby(table["split"] == "train")]
+    assert not sides[0] & sides[1]
+
+
+def test_a_leak_in_the_tables_own_split_is_an_error(answers: pd.DataFrame) -> None:
+    answers["split"] = np.where(answers["item"] == "cold", "unseen items", "train")
+    split_answers(section(), answers)
+    answers.loc[answers.index[-1], "response"] = answers.loc[answers["item"] == "cold", "response"].iloc[0].upper()
+    with pytest.raises(InputError, match="1 training answers also stand on held-out prompts"):
+        split_answers(section(), answers)
+    mixed = identify(answers.assign(split=["train", "unseen items"] * (len(answers) // 2)))
+    with pytest.raises(InputError, match="both in training and held out"):
+        check_leaks(mixed)
+
+
+def test_the_order_of_rows_changes_nothing(answers: pd.DataFrame) -> None:
+    first, _ = split_answers(section(), answers)
+    second, _ = split_answers(section(), answers.sample(frac=1, random_state=0))
+    pd.testing.assert_frame_equal(first, second)
+    pairs = [pair(PairSection(order="random"), table)[0] for table in (first, second)]
+    pd.testing.assert_frame_equal(*pairs)
+
+
+def test_equal_answers_to_a_prompt_become_one_with_their_mean_score(answers: pd.DataFrame) -> None:
+    answers.loc[1, "response"] = answers.loc[0, "response"].upper()
+    merged = merge_duplicates(identify(answers))
+    assert len(merged) == len(answers) - 1
+    own = merged[merged["response"].map(normalise) == normalise(answers.loc[0, "response"])]
+    assert own["creativity_score"].tolist() == [np.mean(answers.loc[[0, 1], "creativity_score"])]
+
+
+def test_only_training_answers_are_paired_and_the_account_adds_up(answers: pd.DataFrame) -> None:
+    table, _ = split_answers(section(heldout_tasks=["Instances"], heldout_items=0), answers)
+    pairs, sft, account = pair(PairSection(), table)
+    assert set(pairs["task"]) == {"Alternate Uses"}
+    assert (pairs["score_chosen"] - pairs["score_rejected"]).min() >= 5
+    assert sft["creativity_score"].min() >= 30
+    counts = account.set_index("what")["count"]
+    assert counts["pairs"] == len(pairs)
+    assert counts["training answers"] == 36
+
+
+def test_no_pair_left_says_what_removed_how_many(answers: pd.DataFrame) -> None:
+    with pytest.raises(InputError, match=r"72 answers below pair.min_score 60.*largest gap within one 0"):
+        pair(PairSection(min_score=60), identify(answers))
+
+
+def ratings() -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    rows = []
+    for number in range(150):
+        truth = generator.normal()
+        for rater in range(5):
+            value = int(np.clip(np.round(3 + (truth if rater < 4 else -truth) + 0.5 * generator.normal()), 1, 5))
+            rows.append({"response_id": f"a{number:03}", "task": "t", "item": f"i{number % 5}", "rater": f"r{rater}",
+                         "response": f"answer {number}", "rating": float(value), "truth": truth})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_rating_scores_run_from_10_to_50_and_follow_the_truth() -> None:
+    scores, raters, _ = rate(RateSection(), ratings())
+    assert (scores["creativity_score"].min(), scores["creativity_score"].max()) == pytest.approx((10, 50))
+    assert np.corrcoef(scores["creativity_score"], scores["truth"])[0, 1] > 0.9
+    assert raters.set_index("rater")["kept"].to_dict() == {"r0": True, "r1": True, "r2": True, "r3": True, "r4": False}
+
+
+def test_the_rater_model_is_fitted_on_training_answers_alone() -> None:
+    table = ratings()
+    table["split"] = np.where(table["item"] == "i0", "unseen items", "train")
+    first, _, _ = rate(RateSection(), table)
+    held = table["split"] != "train"
+    table.loc[held, "rating"] = 6 - table.loc[held, "rating"]
+    second, _, _ = rate(RateSection(), table)
+    train = first["split"] == "train"
+    assert (first.loc[train, "theta"] == second.loc[train, "theta"]).all()
+    assert (first.loc[~train, "theta"] != second.loc[~train, "theta"]).any()
+
+
+def test_a_rater_who_rated_an_answer_twice_differently_is_an_error() -> None:
+    table = ratings()
+    again = table.iloc[[0]].assign(rating=table["rating"].iloc[0] % 5 + 1)
+    with pytest.raises(InputError, match="rater r0 rated answer a000 twice"):
+        rate(RateSection(), pd.concat([table, again]))
+    same, _, _ = rate(RateSection(), pd.concat([table, table.iloc[[0]]]))
+    assert len(same) == 150
