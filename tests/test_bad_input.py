@@ -168,8 +168,8 @@ CASES |= {
     ),
     "an infinite score": table_case(f"{HEADER}\nUses,brick,a,inf\n", "row 2", "out of range", "finite"),
     "a missing score": table_case(f"{HEADER}\nUses,brick,a,\n", "row 2", "'creativity_score': no number", "Fill it"),
-    "X01 a blank answer": table_case(f"{HEADER}\nUses,brick,a,2\nUses,rope,\u00a0 ,2\n", "row 3", "'response'", "blank"),
-    "an unknown kind of table": table_case(RESPONSES, 'Did you mean "pairs"?', kind="pair"),
+    "X01 a blank answer": table_case(f"{HEADER}\nUses,brick,a,2\nUses,rope,\u00a0,2\n", "row 3", "'response'", "blank"),
+    "an unknown kind of table": Case({"t.csv": RESPONSES}, "check t.csv --kind pair", ['Did you mean "pairs"?']),
     # Ratings (R)
     "R01 a word for a rating": table_case(
         with_cell(RATINGS, "rating", "very"), "row 2", "'rating'", "'very' is not a number", kind="ratings"
@@ -351,6 +351,10 @@ CASES |= {
     "score with no signal": Case({"table.csv": RESPONSES}, "score table.csv -o out.csv --use ,", ["--use names no"]),
     "evaluate with an unknown metric": Case(
         {"table.csv": SAMPLES}, "evaluate table.csv -o out.csv --use word", ['Did you mean "words"?']
+    ),
+    "evaluate where no sample counts": Case(
+        {"table.csv": SAMPLES.replace("ok", "OK")}, "evaluate table.csv -o out.csv --use words",
+        ["table.csv, column 'status'", "1 OK", "Write ok"],
     ),
     "weigh with a λ that is no number": Case(
         {"pairs.csv": PAIRS, "signals.csv": SIGNALS}, "weigh pairs.csv signals.csv -o out.csv --lambda novelty=much",
@@ -604,6 +608,10 @@ def test_a_damaged_run_json_is_said_before_anything_is_done(command: Command, tm
     code, output, error = command("run recipe.yaml --out run")
     assert_one_line(error, ["run/run.json is damaged", "Delete it"])
     assert (code, output, contents(tmp_path)) == (2, "", before)
+
+
+def test_the_version_is_told(command: Command) -> None:
+    assert command("--version") == (0, f"{crpo.__version__}\n", "")
 
 
 def test_a_bug_of_ours_is_one_line_too_and_its_traceback_is_kept(

@@ -129,9 +129,8 @@ def _section(title: str, kind: type[BaseModel]) -> str:
         if len(default) > WIDTH:
             long.append((name, default))
             default = "below"
-        rows.append(
-            f"| `{name}` | {_cell(_value(schema['properties'][name]))} | {_cell(default)} | {_cell(comment(kind, name))} |"
-        )
+        cells = [f"`{name}`", _value(schema["properties"][name]), default, comment(kind, name)]
+        rows.append(f"| {' | '.join(map(_cell, cells))} |")
     text = f"## {title}\n\n{inspect.cleandoc(kind.__doc__ or '')}\n\n" + "\n".join(rows) + "\n"
     for name, _ in long:
         text += f"\nDefault of `{name}`:\n\n```yaml\n{_as_yaml(kind, name)}```\n"
@@ -169,7 +168,7 @@ def _value(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_value(schema.get('items', {}))}"
     if schema.get("type") == "object":
-        inner = schema.get("additionalProperties")
+        inner = next(iter(schema.get("patternProperties", {}).values()), schema.get("additionalProperties"))
         return f"mapping to {_value(inner)}" if isinstance(inner, dict) else "mapping"
     words = {
         "string": "text",

@@ -29,11 +29,19 @@ for command in (
     app.command()(command)
 
 
-@app.callback()
-def _version(version: bool = typer.Option(False, "--version", help="Show the version and stop.")) -> None:
-    if version:
+def _tell_version(wanted: bool) -> None:
+    if wanted:
         print(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and stop.", is_eager=True, callback=_tell_version
+    ),
+) -> None:
+    pass
 
 
 def main() -> None:
@@ -41,6 +49,7 @@ def main() -> None:
     # Set before any library is imported: nothing of ours phones home, and forked tokenizers must not warn.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     sys.exit(_exit_code())
 
 

@@ -154,8 +154,7 @@ def score(
     check_models(*models.values())
     check_components(settings.signals.values(), (), models)
     answers = identify(read_table(responses, "answers"), keep_order=True)
-    with naming(responses):
-        table, account = score_stage(settings, answers, None, models)
+    table, account = score_stage(settings, answers, None, models)
     write_table(table, output)
     tell({**counts(account), "written": str(output)}, json)
 

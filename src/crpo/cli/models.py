@@ -18,7 +18,6 @@ from crpo.cli.options import (
     check_output,
     measuring_models,
     names_of,
-    naming,
     section,
     tell,
 )
@@ -51,8 +50,7 @@ def sft(
     settings, policy = section(SftSection, changes), _policy(model, chat_template, dtype, lora)
     table = read_table(answers, "sft")
     check_models(model)
-    with naming(answers):
-        history = train_sft(settings, policy, model, table, output)
+    history = train_sft(settings, policy, model, table, output)
     write_table(history, output / "history.csv")
     tell({"answers": len(table), "written": str(output)}, json)
 
@@ -79,8 +77,7 @@ def train(
     settings, policy = section(TrainSection, changes), _policy(model, chat_template, dtype, lora)
     table = read_table(pairs, "preferences")
     check_models(model)
-    with naming(pairs):
-        history = train_crpo(settings, policy, model, table, output, output.name)
+    history = train_crpo(settings, policy, model, table, output, output.name)
     write_table(history, output / "history.csv")
     tell({"pairs": len(table), "weighted": "weight" in table, "written": str(output)}, json)
 
@@ -129,6 +126,7 @@ def evaluate(
     """
     import pandas as pd
 
+    from crpo.errors import InputError
     from crpo.recipe import EvaluateSection
     from crpo.stages.evaluate import estimate
     from crpo.stages.evaluate import evaluate as evaluate_stage
@@ -140,9 +138,11 @@ def evaluate(
     check_models(*models.values())
     check_components((), settings.metrics.values(), models)
     table = read_table(samples, "samples")
+    if not (table["status"] == "ok").any():
+        found = ", ".join(f"{count} {status}" for status, count in table["status"].value_counts().items())
+        raise InputError(f"{samples}, column 'status': no sample is ok ({found})", "Write ok for those that count.")
     by_model = table.groupby("model", sort=True)
-    with naming(samples):
-        parts = [evaluate_stage(settings, own.reset_index(drop=True), models, 0) for _, own in by_model]
+    parts = [evaluate_stage(settings, own.reset_index(drop=True), models, 0) for _, own in by_model]
     scores = pd.concat(parts, ignore_index=True)
     estimates = estimate(settings, scores)
     write_table(scores, output)
