@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -167,7 +166,8 @@ CASES |= {
         JSON_ROW.replace("20", "1" + "0" * 400), "row 1", "is not a number", name="t.jsonl"
     ),
     "an infinite score": table_case(f"{HEADER}\nUses,brick,a,inf\n", "row 2", "out of range", "finite"),
-    "a missing score": table_case(f"{HEADER}\nUses,brick,a,\n", "row 2", "'creativity_score': no number", "Fill it"),
+    "no score at all": Case({"table.csv": f"{HEADER}\nUses,brick,a,\nUses,brick,b,\n"}, "pair table.csv -o out.csv",
+                            ["table.csv", "no pair is left", "2 not scored"]),
     "X01 a blank answer": table_case(f"{HEADER}\nUses,brick,a,2\nUses,rope,\u00a0,2\n", "row 3", "'response'", "blank"),
     "an unknown kind of table": Case({"t.csv": RESPONSES}, "check t.csv --kind pair", ['Did you mean "pairs"?']),
     # Ratings (R)
@@ -511,6 +511,11 @@ def test_a_cell_of_two_lines_stays_whole(tmp_path: Path) -> None:
     assert read_table(tmp_path / "table.csv", "responses")["response"][1] == "a tiny\ngrave; or two, or three"
 
 
+def test_semicolons_in_answers_do_not_part_a_table_whose_lines_end_in_returns(tmp_path: Path) -> None:
+    lay_out({"table.csv": RESPONSES.replace("a swing", ";" * 20).replace("\n", "\r")}, tmp_path)
+    assert len(read_table(tmp_path / "table.csv", "responses")) == 4
+
+
 def test_the_same_rating_given_twice_is_one_rating(command: Command) -> None:
     again = RATINGS + RATINGS.splitlines()[1] + "\n"
     code, output, _ = command("rate table.csv -o out.csv", {"table.csv": again})
@@ -542,22 +547,6 @@ def test_such_answers_go_the_whole_way_through_a_run(command: Command, tmp_path:
     assert {*pairs["chosen"], *pairs["rejected"]} == set(answers["response"])
 
 
-class Letters:
-    """Stands in for a sentence-transformers model: a text's vector counts its letters."""
-
-    def encode(self, texts: list[str], **_: object) -> np.ndarray:
-        return np.array(
-            [[text.lower().count(letter) + 0.1 for letter in "abcdefghijklmnopqrstuvwxyz"] for text in texts]
-        )
-
-
-@pytest.fixture
-def letters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crpo.models, "_load_sentence_transformer", lambda _: Letters())
-    crpo.models.embedder.cache_clear()
-
-
-@pytest.mark.usefixtures("letters")
 def test_such_answers_are_scored(command: Command, tmp_path: Path) -> None:
     code, output, _ = command("score table.csv -o out.csv", {"table.csv": WORD_ANSWERS})
     assert code == 0
@@ -565,7 +554,6 @@ def test_such_answers_are_scored(command: Command, tmp_path: Path) -> None:
     assert read_table(tmp_path / "out.csv", "signals")["diversity_raw"].notna().all()
 
 
-@pytest.mark.usefixtures("letters")
 def test_the_only_answer_to_a_prompt_is_not_scored_and_counted(command: Command, tmp_path: Path) -> None:
     table = RESPONSES + "Uses,shoe,a boat,30\n"
     code, output, error = command("score table.csv -o out.csv", {"table.csv": table})

@@ -47,8 +47,9 @@ def make_docs() -> ModuleType:
 
 
 def commands_in(page: Path) -> Iterator[list[str]]:
-    """Yield each `crpo …` line of a page's shell blocks as arguments; variables set before it are passed over."""
-    for block in blocks(page, "bash"):
+    """Yield each `crpo …` line of a page's shell and indented blocks as arguments, without variables set before it."""
+    indented = re.findall(r"^    (?=\S*crpo )(.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    for block in [*blocks(page, "bash"), *indented]:
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             while words and re.fullmatch(r"\w+=.*", words[0]):

@@ -82,11 +82,11 @@ def test_an_interrupted_generation_continues_without_drawing_again(folder: str, 
     records = tmp_path / "records.jsonl"
     whole = generate(section, PolicySection(), folder, "m", prompts, records)
     lines = records.read_bytes().splitlines(keepends=True)
-    records.write_bytes(b"".join(lines[:3]) + lines[3][:10])
+    records.write_bytes(b"".join(lines[:4]) + lines[4][:10])
     again = generate(section, PolicySection(), folder, "m", prompts, records)
     pd.testing.assert_frame_equal(whole, again)
-    assert records.read_bytes().splitlines()[:3] == [line.strip() for line in lines[:3]]
-    assert len(records.read_bytes().splitlines()) == 8
+    assert records.read_bytes().splitlines()[:4] == [line.strip() for line in lines[:4]]
+    assert len(records.read_bytes().splitlines()) == 1 + 8
 
 
 def test_a_model_folder_that_is_not_there_is_an_error() -> None:

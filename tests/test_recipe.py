@@ -9,6 +9,7 @@ import pytest
 from crpo.errors import InputError
 from crpo.plan import plan
 from crpo.recipe import Recipe, read_recipe
+from crpo.stages.departures import definitions, departures
 
 MINIMAL = "name: mine\ndata: {responses: answers.csv}\n"
 
@@ -72,6 +73,14 @@ def test_changes_on_the_command_line_are_applied_and_checked(tmp_path: Path) -> 
         recipe_from(tmp_path, MINIMAL, "train.betta=1")
     with pytest.raises(InputError, match="no '='"):
         recipe_from(tmp_path, MINIMAL, "train.beta")
+
+
+def test_a_reader_sees_which_definitions_are_on(tmp_path: Path) -> None:
+    plain = recipe_from(tmp_path, MINIMAL, "data.merge_duplicates=false", "train.pairs_per_prompt=1")
+    assert definitions(plain) == "the paper's definitions"
+    ours = recipe_from(tmp_path, MINIMAL, "score.scale=rank", "train.pairs_per_prompt=1")
+    assert departures(ours) == {"data.merge_duplicates": True, "score.scale": "rank"}
+    assert "score.scale: rank" in definitions(read_recipe("recommended"))
 
 
 def test_an_unknown_recipe_name_offers_the_nearest() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from crpo.errors import InputError, did_you_mean
@@ -89,3 +90,8 @@ def with_models(spec: Spec, known: Mapping[str, str], models: Mapping[str, str])
     found = load(known.get(name, name), known, "component")
     fields = {field.name for field in dataclasses.fields(found)} if dataclasses.is_dataclass(found) else set()
     return {**{key: value for key, value in models.items() if key in fields}, **settings}
+
+
+def source_file(target: str) -> Path:
+    """Return the file in which `module:Name` is written; InputError when it cannot be imported."""
+    return Path(str(inspect.getsourcefile(load(target, {}, "component"))))

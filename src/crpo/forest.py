@@ -238,7 +238,7 @@ def _at_least_float32(x: torch.Tensor) -> torch.Tensor:
 
 
 def _head_logps(head: nn.Module, hidden: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    # A bfloat16 head is off by about 0.1 nats in a log-ratio; in float32 by 0.03 (findings/training.md).
+    # A bfloat16 head is off by about 0.1 nats in a log-ratio; in float32 by 0.03.
     if type(head) is nn.Linear:
         bias = None if head.bias is None else _at_least_float32(head.bias)
         return _pick(F.linear(_at_least_float32(hidden), _at_least_float32(head.weight), bias), target)

@@ -58,7 +58,7 @@ class Embedder:
         hub id, or a folder.
     """
 
-    TOKENS_PER_BATCH = 2048  # small batches of equal length beat large ones on a CPU (findings/signals.md)
+    TOKENS_PER_BATCH = 2048  # small batches of equal length beat large ones on a CPU
 
     def __init__(self, name: str) -> None:
         self.name = name

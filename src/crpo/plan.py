@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from crpo.components import Spec, source_file
+from crpo.datasets.ratings import read_ratings
+from crpo.errors import InputError
 from crpo.learned_rater import LearnedRater, fit_learned_rater, rater_agreement
 from crpo.progress import track
 from crpo.recipe import Recipe
@@ -113,8 +116,8 @@ def _base_needs(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _local(model: str) -> tuple[Path, ...]:
-    folder = Path(model).expanduser()
-    return (folder,) if folder.is_dir() else ()
+    path = Path(model).expanduser()
+    return (path,) if path.exists() else ()
 
 
 def _measures(recipe: Recipe) -> tuple[str, ...]:
@@ -126,7 +129,14 @@ def _measures(recipe: Recipe) -> tuple[str, ...]:
 def _measuring(recipe: Recipe) -> tuple[Path, ...]:
     names = (recipe.models.embedder, recipe.models.surprise, recipe.models.quality)
     policy = _local(recipe.policy.model) if recipe.models.surprise == "base" else ()
-    return (*(path for name in names for path in _local(name)), *policy)
+    return (*(path for name in names for path in _local(name)), *policy, *_own_code(recipe))
+
+
+def _own_code(recipe: Recipe) -> tuple[Path, ...]:
+    """Return the files of the user's own signals and metrics: a changed one makes its results stale."""
+    specs: list[Spec] = [*recipe.score.signals.values(), *recipe.evaluate.metrics.values()]
+    names = [str(spec if isinstance(spec, str) else spec.get("use")) for spec in specs]
+    return tuple(sorted({source_file(name) for name in names if ":" in name}))
 
 
 def _folder_of(recipe: Recipe, name: str) -> tuple[tuple[str, ...], tuple[Path, ...]]:
@@ -138,7 +148,12 @@ def _folder_of(recipe: Recipe, name: str) -> tuple[tuple[str, ...], tuple[Path, 
 def _model_path(recipe: Recipe, name: str, inputs: Folders) -> str:
     if name == "base" and recipe.policy.model != "tiny":
         return recipe.policy.model
-    return str(inputs[{"base": "base", "SFT": "sft"}.get(name, f"train/{name}")] / "model")
+    return _model_of(inputs[{"base": "base", "SFT": "sft"}.get(name, f"train/{name}")])
+
+
+def _model_of(step: Path) -> str:
+    # Whole, because an adapter's file names its base, and is loaded from other folders later.
+    return str((step / "model").resolve())
 
 
 def _models(recipe: Recipe, inputs: Folders) -> dict[str, str]:
@@ -149,11 +164,12 @@ def _models(recipe: Recipe, inputs: Folders) -> dict[str, str]:
         "language_model": _model_path(recipe, "base", inputs) if surprise == "base" else surprise,
         "quality_model": str(inputs["rater"] / "rater.npz") if quality == "learned" else quality,
         "chat_template": recipe.policy.chat_template,
+        "dtype": recipe.policy.dtype,
     }
 
 
 def _split(recipe: Recipe, source: Path, out: Path, _: Folders) -> None:
-    table = read_table(source, "responses" if recipe.data.responses else "rated answers")
+    table = read_table(source, "responses") if recipe.data.responses else read_ratings(source, "rated answers")
     answers, account = split_answers(recipe.data, table)
     if recipe.data.responses and recipe.data.merge_duplicates:
         answers, account = _merged(answers, account)
@@ -186,6 +202,9 @@ def _read_answers(folder: Path) -> pd.DataFrame:
 
 def _pair(recipe: Recipe, answers: str, out: Path, inputs: Folders) -> None:
     pairs, sft, account = pair(recipe.pair, _read_answers(inputs[answers]))
+    if sft.empty:
+        best = f"no training answer scores {recipe.pair.sft_min_score:g} or more, so there is nothing to fine-tune on"
+        raise InputError(best, "Lower pair.sft_min_score.")
     write_table(pairs, out / "pairs.csv")
     write_table(sft, out / "sft.csv")
     write_table(account, out / "account.csv")
@@ -213,7 +232,7 @@ def _sft(recipe: Recipe, out: Path, inputs: Folders) -> None:
 
 def _reference(recipe: Recipe, out: Path, inputs: Folders) -> None:
     pairs = read_table(inputs["pair"] / "pairs.csv", "pairs")
-    table = reference_logps(recipe.train, recipe.policy, str(inputs["sft"] / "model"), pairs)
+    table = reference_logps(recipe.train, recipe.policy, _model_of(inputs["sft"]), pairs)
     write_table(table, out / "reference.csv")
 
 
@@ -235,7 +254,7 @@ def _weigh(recipe: Recipe, name: str, out: Path, inputs: Folders) -> None:
 def _train(recipe: Recipe, name: str, out: Path, inputs: Folders) -> None:
     reference = read_table(inputs["reference"] / "reference.csv", "reference")
     pairs = with_reference(read_table(inputs[f"weigh/{name}"] / "pairs.csv", "pairs"), reference)
-    history = train_crpo(recipe.train, recipe.policy, str(inputs["sft"] / "model"), pairs, out / "model", name)
+    history = train_crpo(recipe.train, recipe.policy, _model_of(inputs["sft"]), pairs, out / "model", name)
     write_table(history, out / "history.csv")
 
 
@@ -243,7 +262,7 @@ def _generate(recipe: Recipe, name: str, out: Path, inputs: Folders) -> None:
     answers = _read_answers(inputs[_answers(recipe)])
     prompts = answers[answers["split"] != "train"]
     records = out / "records.jsonl"
-    samples = generate(recipe.generate, recipe.policy, _model_path(recipe, name, inputs), name, prompts, records)
+    samples = generate(recipe.generate, recipe.policy, _model_path(recipe, name, inputs), name, prompts, records, name)
     write_table(samples, out / "samples.csv")
 
 

@@ -214,7 +214,6 @@ class Recipe(Section):
     """A whole run, from people's answers to the report."""
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
-    kind: Literal["paper", "recommended"] = "paper"
     data: DataSection
     rate: RateSection = RateSection()
     pair: PairSection = PairSection()

@@ -8,6 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from crpo.errors import InputError, RunMismatchError
+
+ABOUT = "about"
+
 
 class RecordStore:
     """Records by key in one JSONL file.
@@ -19,15 +23,33 @@ class RecordStore:
     ----------
     path : Path
         The file; made when missing.
+    about : mapping
+        What the records come from: model and settings, as plain values. It is the file's first line.
+
+    Raises
+    ------
+    RunMismatchError
+        When the file's records come from something else (exit code 4).
+    InputError
+        When a line that is not the last is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._records: dict[str, dict[str, Any]] = {}
         self._cut_torn_tail()
         for record in self._read():
             self._records.setdefault(record["key"], record)
+        if ABOUT not in self._records:
+            self.append({"key": ABOUT, **about})
+        before = self._records.pop(ABOUT)
+        for name, value in about.items():
+            if before.get(name) != value:
+                raise RunMismatchError(
+                    f"{path} holds records of {name} {before.get(name)!r}, this is {value!r}",
+                    "Choose another output, or delete the file.",
+                )
 
     def __contains__(self, key: str) -> bool:
         return key in self._records
@@ -67,5 +89,9 @@ class RecordStore:
     def _read(self) -> Iterator[dict[str, Any]]:
         if self.path.exists():
             with self.path.open("rb") as file:
-                for line in file:
-                    yield json.loads(line)
+                for number, line in enumerate(file, 1):
+                    try:
+                        record = json.loads(line)
+                        yield {"key": record["key"], **record}
+                    except (ValueError, TypeError, KeyError) as error:
+                        raise InputError(f"{self.path} row {number} is damaged", "Delete that line.") from error

@@ -56,7 +56,7 @@ def execute(steps: Sequence[Step], folder: Path, *, about: Mapping[str, Any], un
     with _only_us(folder):
         _claim(folder, about)
         done, hashes = [], {}
-        steps = _up_to(steps, until)
+        steps = needed_for(steps, until)
         for number, step in enumerate(steps, 1):
             inputs = {name: folder / name for name in step.needs}
             key = _key(step, hashes)
@@ -86,7 +86,7 @@ def stale(steps: Sequence[Step], folder: Path) -> list[str]:
     return names
 
 
-def _up_to(steps: Sequence[Step], until: str | None) -> Sequence[Step]:
+def needed_for(steps: Sequence[Step], until: str | None) -> Sequence[Step]:
     """Return the steps that `until` (a step, or all steps of a stage) needs, and itself."""
     if until is None:
         return steps
@@ -143,12 +143,11 @@ def _finished(folder: Path, key: str) -> str | None:
     """Return the hash of a step's output when it is there, whole, and made from the same things."""
     try:
         done = json.loads((folder / "done.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+        known, found, sizes = done["key"], done["hash"], done["sizes"].items()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    whole = done["key"] == key and all(
-        (folder / name).is_file() and (folder / name).stat().st_size == size for name, size in done["sizes"].items()
-    )
-    return done["hash"] if whole else None
+    whole = all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes)
+    return found if whole and known == key else None
 
 
 def _do(step: Step, folder: Path, inputs: Mapping[str, Path], key: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,6 +90,7 @@ class ForestTrainer(Trainer):
         self.layout, self.layout_difference = agreeing_layout(
             model, answers.trees(numbers)[0], args.layout, args.tokens_per_row
         )
+        _warn_of_half_precision(model)
         args.remove_unused_columns = False
         super().__init__(
             model=model, args=args, data_collator=self._collate, train_dataset=Groups(items),
@@ -287,6 +289,16 @@ class CrPOTrainer(ForestTrainer):
         )  # fmt: skip
         loss = found.loss.sum() / (num_items_in_batch if num_items_in_batch is not None else inputs["size"])
         return (loss, {"margin": found.margin}) if return_outputs else loss
+
+
+def _warn_of_half_precision(model: nn.Module) -> None:
+    trained = {parameter.dtype for parameter in model.parameters() if parameter.requires_grad}
+    if trained & {torch.bfloat16, torch.float16}:
+        warnings.warn(
+            "the trained weights are in half precision, which rounds most small updates away: load the model in "
+            "float32 (with bf16=True for speed), or train LoRA adapters",
+            stacklevel=3,
+        )
 
 
 def check_preferences(rows: Sequence[Item]) -> None:

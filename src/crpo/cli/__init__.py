@@ -49,6 +49,7 @@ def main() -> None:
     # Set before any library is imported: nothing of ours phones home, and forked tokenizers must not warn.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    sys.path.insert(0, "")  # a signal in the current folder can be named as module:Name, as with python -m
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     sys.exit(_exit_code())
 

@@ -39,8 +39,10 @@ def check(
     from crpo.tables import KINDS, read_table
 
     if file.suffix in (".yaml", ".yml"):
+        from crpo.stages.departures import definitions
+
         recipe = read_recipe(file)
-        tell({"recipe": recipe.name, "kind": recipe.kind, "variants": ", ".join(recipe.variants)}, json)
+        tell({"recipe": recipe.name, "definitions": definitions(recipe), "variants": ", ".join(recipe.variants)}, json)
         return
     if kind not in KINDS:
         raise InputError(f"--kind {kind}: there is no such table", did_you_mean(kind, KINDS))

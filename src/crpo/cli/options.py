@@ -106,7 +106,7 @@ def tell(summary: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(summary, default=str))
     else:
         for what, value in summary.items():
-            print(f"{what}: {value:,}" if isinstance(value, int) else f"{what}: {value}")
+            print(f"{what}: {value:,}" if type(value) is int else f"{what}: {value}")
 
 
 def counts(account: Any) -> dict[str, int]:

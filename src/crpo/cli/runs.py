@@ -47,11 +47,11 @@ def run(
     """
     from crpo.plan import plan
     from crpo.recipe import read_recipe
-    from crpo.runs import _up_to, execute, stale
+    from crpo.runs import execute, needed_for, stale
 
     settings = read_recipe(recipe, [*(changes or []), *([] if limit is None else [f"data.limit={limit}"])])
     folder = out or Path("runs") / settings.name
-    steps = _up_to(plan(settings), until)
+    steps = needed_for(plan(settings), until)
     _check_parts(settings)
     _check_input(steps, folder)
     if dry_run:

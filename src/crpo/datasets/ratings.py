@@ -19,10 +19,11 @@ from crpo.tables.kinds import ANY, KINDS, TableKind
 RATER_COLUMN = re.compile(r"(rater|judge|r)[ _]?\d+", re.IGNORECASE)
 
 
-def read_ratings(path: str | Path) -> pd.DataFrame:
+def read_ratings(path: str | Path, kind: str = "ratings") -> pd.DataFrame:
     """Read ratings as a long table: response_id, rater, rating, and the other columns of each answer.
 
-    A wide table is one without a `rater` column and with columns named rater1, judge_2, R3; a blank cell is not rated.
+    `kind` is "ratings", or "rated answers" where task, item and response are needed too. A wide table is one without a
+    `rater` column and with columns named rater1, judge_2, R3; a blank cell is not rated.
 
     Raises
     ------
@@ -32,9 +33,10 @@ def read_ratings(path: str | Path) -> pd.DataFrame:
     frame = load_table(path)
     raters = [column for column in frame.columns if RATER_COLUMN.fullmatch(str(column))]
     if "rater" in frame or "judge" in frame or not raters:
-        return check_table(frame, KINDS["ratings"], path)
-    one = ("response_id",)
-    wide = check_table(frame, TableKind(one, dict.fromkeys(raters, ANY), {}, filled=one, unique=one), path)
+        return check_table(frame, KINDS[kind], path)
+    needed = tuple(name for name in KINDS[kind].required if name not in ("rater", "rating"))
+    rules = TableKind(needed, dict.fromkeys(raters, ANY), {}, filled=needed, unique=("response_id",))
+    wide = check_table(frame, rules, path)
     others = [column for column in wide.columns if column not in raters]
     long = wide.melt(others, raters, "rater", "rating").dropna(subset="rating")
     if long.empty:

@@ -32,11 +32,11 @@ def build_metric(spec: Spec, models: Mapping[str, str]) -> Metric:
     Parameters
     ----------
     spec : str or mapping
-        A name in `METRICS` or `SIGNALS`, `module:Name` of a metric, or `{use: …, **settings}`.
+        A name in `METRICS` or `SIGNALS`, `module:Name` of a metric or signal, or `{use: …, **settings}`.
     models : mapping
         Values for fields of that name that the spec leaves open, such as `embedder`.
     """
     known = {**SIGNALS, **METRICS}
     component: Any = build(with_models(spec, known, models), known, "metric")
     name = str(spec if isinstance(spec, str) else spec["use"])
-    return Mean(component) if name in SIGNALS else component
+    return component if name in METRICS else Mean(component)

@@ -13,6 +13,8 @@ from crpo.signals import Signal
 class Mean:
     """Mean of a signal's raw values over the samples of a prompt that are scored; NaN where none is.
 
+    A component that gives a Series by prompt_id is a metric already, and its values pass through.
+
     Parameters
     ----------
     signal : Signal
@@ -23,5 +25,7 @@ class Mean:
 
     def __call__(self, samples: pd.DataFrame) -> pd.Series:
         used = samples[samples["status"] == "ok"].reset_index(drop=True)
-        values = pd.Series(self.signal(used), index=used["prompt_id"], dtype=float)
-        return values.groupby(level=0).mean().reindex(sorted(set(samples["prompt_id"])))
+        values = self.signal(used)
+        if not isinstance(values, pd.Series):
+            values = pd.Series(values, index=used["prompt_id"], dtype=float).groupby(level=0).mean()
+        return values.reindex(sorted(set(samples["prompt_id"])))

@@ -20,7 +20,7 @@ class Novelty:
     """|DSI(y) − DSI(Y_x)| (the paper's ν), in [0, 2]; DSI is the mean cosine distance between a text's distinct words.
 
     DSI(Y_x) is that of all the prompt's answers' words together. Measured against people's scores this runs backwards:
-    an answer of one word has DSI 0 and gets the highest novelty (findings/signals.md). The official code's value is
+    an answer of one word has DSI 0 and gets the highest novelty (docs/which-signal.md). The official code's value is
     twice this one, which scaling removes. NaN for an answer without words and for the only answer to a prompt.
 
     Parameters

@@ -29,6 +29,8 @@ class Surprise:
         Hub id or folder.
     chat_template : {"own", "plain"}
         See `crpo.chat.Chat`.
+    dtype : str
+        "float32", "bfloat16" or "float64"; log-probs are taken in float32 at least.
     tokens_per_row : int
         Row budget of the forest.
     """
@@ -36,6 +38,7 @@ class Surprise:
     form: str = "perplexity"
     language_model: str = ""
     chat_template: str = "own"
+    dtype: str = "float32"
     tokens_per_row: int = 512
 
     def __post_init__(self) -> None:
@@ -50,7 +53,7 @@ class Surprise:
 
         values = np.full(len(responses), np.nan)
         rows = np.sort(np.concatenate(populations(responses) or [np.zeros(0, int)]))
-        model, chat = _language_model(self.language_model, self.chat_template)
+        model, chat = _language_model(self.language_model, self.chat_template, self.dtype)
         texts = responses.iloc[rows]
         answers, numbers = encode_answers(chat, zip(texts["prompt"], texts["response"], strict=True))
         if not len(rows):
@@ -65,5 +68,5 @@ class Surprise:
 
 
 @functools.lru_cache(maxsize=1)
-def _language_model(name: str, chat_template: str) -> tuple[Any, Any]:
-    return load_language_model(name, chat_template=chat_template)
+def _language_model(name: str, chat_template: str, dtype: str) -> tuple[Any, Any]:
+    return load_language_model(name, chat_template=chat_template, dtype=dtype)

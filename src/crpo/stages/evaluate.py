@@ -23,7 +23,13 @@ SAMPLE_COLUMNS = [
 
 
 def generate(
-    section: GenerateSection, policy: PolicySection, model: str, label: str, prompts: pd.DataFrame, records: Path
+    section: GenerateSection,
+    policy: PolicySection,
+    model: str,
+    label: str,
+    prompts: pd.DataFrame,
+    records: Path,
+    source: str | None = None,
 ) -> pd.DataFrame:
     """Draw samples for every prompt over the decoding grid.
 
@@ -40,6 +46,8 @@ def generate(
         prompt_id, prompt, and columns to carry along such as task, item, split.
     records : Path
         JSONL file each sample is written to as it arrives; samples already there are not drawn again.
+    source : str, optional
+        What the records are of, when the model's path is not its identity (in a run folder); the model by default.
 
     Returns
     -------
@@ -52,7 +60,8 @@ def generate(
         model, grid, section.max_new_tokens, policy.chat_template, policy.dtype,
         policy.revision if model == policy.model else None,
     )  # fmt: skip
-    store = RecordStore(records)
+    about = {"model": source or model, "max_new_tokens": section.max_new_tokens, "seed": section.seed}
+    store = RecordStore(records, {**about, "chat_template": policy.chat_template, "dtype": policy.dtype})
     total = len(prompts) * sum(cell.samples for cell in grid)
     with track(f"samples of {label}", total) as advance:
         advance(len(store))

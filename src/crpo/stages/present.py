@@ -15,6 +15,7 @@ from crpo import __version__
 from crpo.pairs import effective_sample_size
 from crpo.recipe import Recipe
 from crpo.report.content import ReportContent
+from crpo.stages.departures import definitions
 from crpo.stages.step import Folders
 from crpo.tables import read_table
 
@@ -65,7 +66,7 @@ def present(
     trained_on = {name for lambdas in recipe.variants.values() for name, value in lambdas.items() if value > 0}
     return ReportContent(
         title=recipe.report.title,
-        recipe=f"{recipe.kind} (recipe {recipe.name!r})",
+        recipe=f"{recipe.name}: {definitions(recipe)}",
         simulated=recipe.data.ratings == "bundled",
         settings=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         versions=versions(),

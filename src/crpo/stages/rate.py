@@ -30,7 +30,8 @@ def rate(section: RateSection, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
         One row per answer: its columns, theta, theta_se, creativity_score (10–50), n_ratings (by kept raters),
         agreement. An answer without a rating by a kept rater has NaN scores.
     raters : DataFrame
-        rater, n, mean, discrimination, bits, kept, reason.
+        rater, n, mean, discrimination, bits, kept, reason. The discrimination of a dropped rater, and the bits of all,
+        are of a fit of everybody that lets discriminations be negative.
     account : DataFrame
 
     Raises
@@ -51,8 +52,9 @@ def rate(section: RateSection, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
         raise InputError("the graded response model did not converge", "Use rate.prior: weak, or rate.model: cgrm.")
     scores = _scores(answers, ratings.of_raters(kept), model, fitted)
     scores["agreement"] = agreement(ratings, kept)
-    raters = pd.DataFrame({"rater": names, **rater_table(training, _with_everybody(training, section)),
-                           "kept": kept, "reason": reason})  # fmt: skip
+    raters = pd.DataFrame({"rater": names, **rater_table(training, _with_everybody(training, section))})
+    discrimination = np.where(kept, model.discrimination, raters["discrimination"])
+    raters = raters.assign(discrimination=discrimination, kept=kept, reason=reason)
     counts = {
         "ratings": len(table),
         "answers": len(answers),

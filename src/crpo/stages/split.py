@@ -70,6 +70,8 @@ def split_answers(section: DataSection, table: pd.DataFrame) -> tuple[pd.DataFra
     """
     own_split = _has_own_split(table)
     counts = {"rows read": len(table)}
+    if "split" in table and not own_split:
+        counts["rows whose split column, of other names, was replaced"] = len(table)
     table = identify(table)
     if section.limit is not None:
         table = _limited(table, section.limit, section.seed)

@@ -50,7 +50,7 @@ MUCE_NAMES = {
 KINDS = {
     "responses": TableKind(
         ("task", "item", "response", "creativity_score"), {"creativity_score": ANY}, MUCE_NAMES,
-        ("task", "item", "response", "creativity_score"),
+        ("task", "item", "response"),
     ),
     "ratings": TableKind(
         ("response_id", "rater", "rating"), {"rating": ANY}, {"judge": "rater", "score": "rating"},
