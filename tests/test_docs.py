@@ -134,7 +134,7 @@ def test_the_tutorial_runs_and_its_recipe_names_what_it_defines(
 ) -> None:
     page = ROOT / "docs" / "add-a-signal.md"
     found = blocks(page, "python")
-    assert len(found) == 4
+    assert len(found) == 3
     (tmp_path / "my_signals.py").write_text("\n\n".join(found), encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     recipe = check_section(Recipe, yaml.safe_load(blocks(page, "yaml")[0]), page.name)

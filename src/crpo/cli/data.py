@@ -34,6 +34,7 @@ def check(
 
     Example: crpo check answers.csv
     """
+    from crpo.datasets.ratings import read_ratings
     from crpo.errors import InputError, did_you_mean
     from crpo.recipe import read_recipe
     from crpo.tables import KINDS, read_table
@@ -46,7 +47,7 @@ def check(
         return
     if kind not in KINDS:
         raise InputError(f"--kind {kind}: there is no such table", did_you_mean(kind, KINDS))
-    table = read_table(file, kind)
+    table = read_ratings(file) if kind == "ratings" else read_table(file, kind)
     facts: dict[str, object] = {"rows": len(table), "columns": ", ".join(table.columns)}
     for column in ("task", "item", "prompt_id", "rater", "model", "language"):
         if column in table:
