@@ -77,11 +77,27 @@ def test_a_response_or_prompt_without_tokens_is_an_error() -> None:
 
 def test_a_model_with_a_sliding_window_falls_back_to_padded(tiny: Any) -> None:
     model, _ = tiny("sliding")
+    layout, _ = agreeing_layout(model, TREES, "tree", 24)
+    assert layout == "padded"
+    tree, _ = response_logps(model, plant(TREES, tokens_per_row=24))
+    assert (tree - one_by_one(model)).abs().max() > 1e-3  # the tree would have been wrong
+    forest = plant(TREES, layout=layout, tokens_per_row=24)
+    assert torch.allclose(response_logps(model, forest)[0], one_by_one(model), rtol=1e-9)
+
+
+def test_a_layout_that_disagrees_in_numbers_falls_back_to_padded(tiny: Any) -> None:
+    model, _ = tiny()
+    scaled = model.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        output = scaled(*args, **kwargs)
+        output.logits = output.logits * 0.5  # as models do that scale their logits after the head
+        return output
+
+    model.forward = forward
     layout, difference = agreeing_layout(model, TREES, "tree", 24)
     assert layout == "padded"
     assert difference > 1e-3
-    forest = plant(TREES, layout=layout, tokens_per_row=24)
-    assert torch.allclose(response_logps(model, forest)[0], one_by_one(model), rtol=1e-9)
 
 
 def test_a_model_without_one_keeps_the_tree(tiny: Any) -> None:

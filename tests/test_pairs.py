@@ -116,6 +116,21 @@ def test_dealing_puts_every_pair_into_one_group_of_one_prompt(per_group: int) ->
     assert all(len(set(prompts[pairs[group, 0]])) == 1 for group in groups)
 
 
+@pytest.mark.parametrize("per_group", [1, 2, 8])
+def test_repeated_and_contradicting_pairs_are_all_dealt(per_group: int) -> None:
+    chosen, rejected = np.array([0, 0, 1, 0, 2, 2]), np.array([1, 1, 0, 2, 0, 1])
+    groups = deal_pairs(chosen, rejected, np.zeros(6, int), per_group=per_group, seed=0)
+    assert sorted(np.concatenate(groups)) == list(range(6))
+    assert max(map(len, groups)) <= per_group
+
+
+def test_groups_are_filled_so_that_steps_have_about_the_pairs_asked_for() -> None:
+    scores = np.random.default_rng(6).uniform(20, 50, 300)
+    pairs = pair_up(scores, np.zeros(300, int), order="random", max_per_group=400, seed=0)
+    groups = deal_pairs(pairs[:, 0], pairs[:, 1], np.zeros(len(pairs), int), per_group=8, seed=0)
+    assert len(pairs) / len(groups) > 7.5
+
+
 def test_dealing_along_the_graph_saves_at_least_twice_the_answers_at_8_pairs() -> None:
     scores = np.random.default_rng(5).uniform(20, 50, 200)
     pairs = pair_up(scores, np.zeros(200, int), order="random", seed=0)

@@ -130,6 +130,14 @@ def test_the_rater_model_is_fitted_on_training_answers_alone() -> None:
     assert (first.loc[~train, "theta"] != second.loc[~train, "theta"]).any()
 
 
+def test_one_id_for_two_answers_is_an_error() -> None:
+    table = ratings()
+    table.loc[table["response_id"] == "a001", "response_id"] = "a000"
+    table.loc[table["response"] == "answer 1", "rater"] += " at another table"
+    with pytest.raises(InputError, match="'a000' stands for different answers"):
+        rate(RateSection(), table)
+
+
 def test_a_rater_who_rated_an_answer_twice_differently_is_an_error() -> None:
     table = ratings()
     again = table.iloc[[0]].assign(rating=table["rating"].iloc[0] % 5 + 1)

@@ -43,6 +43,11 @@ class Answers:
         trees = [Tree(self.prompts[p], [self.responses[n] for n in own]) for p, own in by_prompt.items()]
         return trees, [n for own in by_prompt.values() for n in own]
 
+    def examples(self, n: int = 8) -> list[Tree]:
+        """Return trees over the first answers and the longest one: what a layout is tried on."""
+        longest = max(range(len(self.responses)), key=self.length)
+        return self.trees([*range(min(n, len(self.responses))), longest])[0]
+
     def check_lengths(self, tokens_per_row: int) -> None:
         """Raise InputError when an answer with its prompt is longer than a row: nothing is cut silently."""
         longest = max(range(len(self.responses)), key=self.length, default=None)

@@ -52,7 +52,7 @@ class Chat:
         return self._render(_as_messages(prompt), opening=True)
 
     def response_ids(self, prompt: str | Sequence[Message], response: str | Sequence[Message]) -> list[int]:
-        """Return the tokens of the response, its end included.
+        """Return the tokens of the response, its end included; thinking is switched off where a template knows it.
 
         Raises
         ------
@@ -69,14 +69,17 @@ class Chat:
                 "the chat template does not write the prompt the same way with and without an answer",
                 "Set policy.chat_template: plain, or use a model whose template does.",
             )
-        return whole[len(before) :]
+        answer_ids = whole[len(before) :]
+        # What a template writes after the end of an answer (a line break, in ChatML) is no part of the answer.
+        end: Any = self.tokenizer.eos_token_id
+        return answer_ids[: answer_ids.index(end) + 1] if end in answer_ids else answer_ids
 
     def _tokenize(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[return-value]
 
     def _render(self, messages: list[Message], *, opening: bool) -> list[int]:
         rendered: Any = self.tokenizer.apply_chat_template(
-            messages, add_generation_prompt=opening, tokenize=True, return_dict=True
+            messages, add_generation_prompt=opening, tokenize=True, return_dict=True, enable_thinking=False
         )
         return list(rendered["input_ids"])
 

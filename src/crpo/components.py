@@ -75,7 +75,7 @@ def provenance(component: Any) -> str:
     raise TypeError(f"{component!r} is not a dataclass, so its settings cannot be recorded")
 
 
-def with_models(spec: Spec, known: Mapping[str, str], models: Mapping[str, str]) -> dict[str, Any]:
+def with_models(spec: Spec, known: Mapping[str, str], models: Mapping[str, str | None]) -> dict[str, Any]:
     """Return the spec with the run's models filled into the component's fields of that name that it leaves open.
 
     Parameters

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crpo.grouped import mean_by_group
-
 
 @dataclass(frozen=True)
 class Estimate:
@@ -16,7 +14,7 @@ class Estimate:
     Attributes
     ----------
     value, low, high : float
-        The estimate and the ends of its percentile interval; NaN when nothing was scored.
+        The estimate and the ends of its interval; NaN when nothing was scored, or nothing is known of the spread.
     prompts, tasks : int
         How many prompts and tasks went into it.
     """
@@ -33,7 +31,10 @@ def mean_over_tasks(
 ) -> Estimate:
     """Average values per prompt over prompts and then over tasks, with a bootstrap interval over prompts.
 
-    Prompts are drawn with replacement within their task, so the interval speaks of new prompts of the same tasks.
+    Prompts are drawn with replacement within their task, so the interval speaks of new prompts of the same tasks. A
+    plain percentile interval is far too narrow for a few prompts a task; so each task's drawn deviations are scaled by
+    √(n/(n − 1)), and the interval by the ratio of Student's t to the normal quantile, with Satterthwaite's degrees of
+    freedom.
 
     Parameters
     ----------
@@ -44,29 +45,42 @@ def mean_over_tasks(
     draws : int
         Bootstrap draws.
     level : float
-        Coverage of the percentile interval.
+        Coverage of the interval.
     seed : int
         Seed of the draws.
 
     Returns
     -------
     Estimate
-        With one prompt per task the interval has no width: say so where it is shown.
+        `low` and `high` are NaN when a task has a single prompt: how much its prompts differ is not known.
     """
     values, tasks = np.asarray(values, float), np.asarray(tasks)
     scored = np.isfinite(values)
     if not scored.any():
         return Estimate(np.nan, np.nan, np.nan, 0, 0)
-    values = values[scored]
-    _, tasks = np.unique(tasks[scored], return_inverse=True)
-    center = float(mean_by_group(values, tasks).mean())
+    by_task = [values[scored & (tasks == task)] for task in np.unique(tasks[scored])]
+    center = float(np.mean([own.mean() for own in by_task]))
+    n = int(scored.sum())
+    if min(map(len, by_task)) < 2:
+        return Estimate(center, np.nan, np.nan, n, len(by_task))
     generator = np.random.Generator(np.random.PCG64(seed))
     drawn = np.zeros(draws)
-    for task in range(tasks.max() + 1):
-        own = values[tasks == task]
-        drawn += own[generator.integers(len(own), size=(draws, len(own)))].mean(axis=1)
-    low, high = np.quantile(drawn / (tasks.max() + 1), [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(center, float(low), float(high), len(values), int(tasks.max() + 1))
+    for own in by_task:
+        means = own[generator.integers(len(own), size=(draws, len(own)))].mean(axis=1)
+        drawn += (means - own.mean()) * np.sqrt(len(own) / (len(own) - 1)) / len(by_task)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]) * _small_sample_factor(by_task, level)
+    return Estimate(center, center + float(low), center + float(high), n, len(by_task))
+
+
+def _small_sample_factor(by_task: list[np.ndarray], level: float) -> float:
+    from scipy.stats import norm, t
+
+    variances = np.array([own.var(ddof=1) / len(own) for own in by_task])
+    if not variances.any():
+        return 1.0
+    freedom = variances.sum() ** 2 / sum(v**2 / (len(own) - 1) for v, own in zip(variances, by_task, strict=True))
+    tail = (1 + level) / 2
+    return float(t.ppf(tail, freedom) / norm.ppf(tail))
 
 
 def correlation_interval(correlation: float, n: int, level: float = 0.95) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crpo.errors import CrpoError, InputError, needs_extra
+from crpo.tables import short_hash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -41,6 +42,16 @@ def find_model(name: str) -> str:
     return name
 
 
+def fingerprint(name: str) -> str:
+    """Return a model's name and, for a folder, what tells its weights from those of another training."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return name
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors"))
+    facts = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    return f"{folder.resolve()} ({short_hash(*facts)})"
+
+
 def _loading_error(name: str, error: Exception) -> CrpoError:
     reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
     return InputError(
@@ -49,7 +60,10 @@ def _loading_error(name: str, error: Exception) -> CrpoError:
 
 
 class Embedder:
-    """Texts to vectors; each distinct text is encoded once and remembered.
+    """Texts to vectors; each distinct text of a call is encoded once.
+
+    Nothing is kept between calls: a vector's last digits depend on the batch it was padded in, so that a memory would
+    make results depend on what was asked before.
 
     Parameters
     ----------
@@ -63,17 +77,17 @@ class Embedder:
     def __init__(self, name: str) -> None:
         self.name = name
         self._model = _load_sentence_transformer(name)
-        self._known: dict[str, np.ndarray] = {}
 
     def encode(self, texts: Sequence[str], progress: Any = None) -> np.ndarray:
-        """Return vectors, float32 (n, d), in the order of `texts`."""
-        new = sorted(set(texts) - self._known.keys(), key=lambda text: (len(text), text))
-        for batch in self._batches(new):
+        """Return vectors, float32 (n, d), in the order of `texts`; the same set of texts gives the same vectors."""
+        distinct = sorted(set(texts), key=lambda text: (len(text), text))
+        known: dict[str, np.ndarray] = {}
+        for batch in self._batches(distinct):
             vectors = self._model.encode(batch, batch_size=len(batch), convert_to_numpy=True, show_progress_bar=False)
-            self._known.update(zip(batch, np.asarray(vectors, dtype=np.float32), strict=True))
+            known.update(zip(batch, np.asarray(vectors, dtype=np.float32), strict=True))
             if progress is not None:
                 progress(len(batch))
-        return np.stack([self._known[text] for text in texts]) if len(texts) else np.zeros((0, 0), np.float32)
+        return np.stack([known[text] for text in texts]) if len(texts) else np.zeros((0, 0), np.float32)
 
     def _batches(self, texts: list[str]) -> list[list[str]]:
         # About four characters a token: batches of equal work, lengths nearly equal within each.

@@ -198,7 +198,14 @@ def deal_pairs(
     -------
     list of ndarray of int
         Pair numbers of each group; every pair is in exactly one.
+
+    Raises
+    ------
+    ValueError
+        When a pair compares an answer with itself.
     """
+    if (np.asarray(chosen) == np.asarray(rejected)).any():
+        raise ValueError("a pair of an answer with itself cannot be dealt")
     generator = np.random.Generator(np.random.PCG64(seed))
     dealt: list[np.ndarray] = []
     for rows in rows_by_group(np.asarray(groups)):
@@ -206,36 +213,51 @@ def deal_pairs(
         if per_group == 1:
             dealt.extend(rows[:, None])
         else:
-            dealt.extend(_grow_groups(rows, chosen, rejected, per_group))
+            dealt.extend(_filled(list(_grow_groups(rows, chosen, rejected, per_group)), per_group))
     return [dealt[i] for i in generator.permutation(len(dealt))]
 
 
-def _grow_groups(rows: np.ndarray, chosen: np.ndarray, rejected: np.ndarray, per_group: int) -> Iterator[np.ndarray]:
-    left: dict[int, dict[int, int]] = {}  # for each answer, its partners and the pair with each, in random order
+def _filled(groups: list[list[int]], per_group: int) -> list[np.ndarray]:
+    """Join small groups of a prompt while they fit, so that steps of so many groups have about so many pairs."""
+    joined: list[list[int]] = []
+    for group in sorted(groups, key=len, reverse=True):
+        place = next((own for own in joined[::-1] if len(own) + len(group) <= per_group), None)
+        if place is None:
+            joined.append(list(group))
+        else:
+            place.extend(group)
+    return [np.array(group) for group in joined]
+
+
+def _grow_groups(rows: np.ndarray, chosen: np.ndarray, rejected: np.ndarray, per_group: int) -> Iterator[list[int]]:
+    left: dict[int, dict[int, list[int]]] = {}  # for each answer, its partners and the pairs with each, in random order
     for row in rows.tolist():
         for one, other in ((int(chosen[row]), int(rejected[row])), (int(rejected[row]), int(chosen[row]))):
-            left.setdefault(one, {})[other] = row
+            left.setdefault(one, {}).setdefault(other, []).append(row)
     for start in rows.tolist():
         while int(rejected[start]) in left[int(chosen[start])]:
-            yield np.array(_grow_group(int(chosen[start]), int(rejected[start]), left, per_group))
+            yield _grow_group(int(chosen[start]), int(rejected[start]), left, per_group)
 
 
-def _grow_group(first: int, second: int, left: dict[int, dict[int, int]], per_group: int) -> list[int]:
+def _grow_group(first: int, second: int, left: dict[int, dict[int, list[int]]], per_group: int) -> list[int]:
     """Take a group out of `left`: the answer with most pairs into the group joins next, with those pairs."""
     group: list[int] = []
     answers: list[int] = []
     ties: dict[int, int] = {}  # answers next to the group, and how many pairs each has into it
     joining = first
     while len(group) < per_group:
-        inside = [answer for answer in answers if answer in left[joining]][: per_group - len(group)]
-        for answer in inside:
-            group.append(left[joining].pop(answer))
+        for answer in [answer for answer in answers if answer in left[joining]]:
+            taken = left[joining][answer][: per_group - len(group)]
+            group.extend(taken)
+            rest = left[joining].pop(answer)[len(taken) :]
             left[answer].pop(joining)
+            if rest:
+                left[joining][answer] = left[answer][joining] = rest
         answers.append(joining)
         ties.pop(joining, None)
-        for other in left[joining]:
+        for other, own in left[joining].items():
             if other not in answers:
-                ties[other] = ties.get(other, 0) + 1
+                ties[other] = ties.get(other, 0) + len(own)
         if not ties:
             break
         joining = second if len(answers) == 1 else max(ties, key=ties.__getitem__)

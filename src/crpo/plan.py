@@ -46,7 +46,8 @@ def models_of(recipe: Recipe) -> list[str]:
 def _data_steps(recipe: Recipe) -> list[Step]:
     source = Path(recipe.data.responses) if recipe.data.responses else (
         bundled_ratings() if recipe.data.ratings == BUNDLED else Path(str(recipe.data.ratings)))  # fmt: skip
-    split = recipe.data.model_dump(exclude={"responses", "ratings"})
+    kind = {"source": "responses" if recipe.data.responses else "ratings"}
+    split = {**recipe.data.model_dump(exclude={"responses", "ratings"}), **kind}
     answers = "rate" if recipe.data.ratings else "split"
     steps = [Step("split", partial(_split, recipe, source), split, (), (source,))]
     if recipe.data.ratings:
@@ -75,7 +76,7 @@ def _model_steps(recipe: Recipe) -> list[Step]:
     lengths = recipe.train.model_dump(include={"layout", "tokens_per_row"})
     steps.append(Step("reference", partial(_reference, recipe), {**lengths, "policy": policy}, ("pair", "sft")))
     models = recipe.models.model_dump()
-    signals = {"score": recipe.score.model_dump(), "models": models, "chat_template": recipe.policy.chat_template}
+    signals = {"score": recipe.score.model_dump(), "models": models, "policy": _identity(recipe)}
     steps.append(
         Step("score", partial(_score, recipe), signals, (answers, "pair", *_measures(recipe)), _measuring(recipe))
     )
@@ -95,7 +96,7 @@ def _measuring_steps(recipe: Recipe) -> list[Step]:
         "policy": recipe.policy.model_dump(exclude={"tiny", "lora"}),
     }
     metrics = {"evaluate": recipe.evaluate.model_dump(), "models": recipe.models.model_dump(),
-               "chat_template": recipe.policy.chat_template, "seed": recipe.train.seed}  # fmt: skip
+               "policy": _identity(recipe), "seed": recipe.train.seed}  # fmt: skip
     steps = []
     for name in models_of(recipe):
         needs, outside = _folder_of(recipe, name)
@@ -113,6 +114,11 @@ def _answers(recipe: Recipe) -> str:
 
 def _base_needs(recipe: Recipe) -> tuple[str, ...]:
     return ("base",) if recipe.policy.model == "tiny" else ()
+
+
+def _identity(recipe: Recipe) -> dict[str, object]:
+    """Return what the policy is before training, which may also measure surprise."""
+    return recipe.policy.model_dump(include={"model", "revision", "dtype", "chat_template"})
 
 
 def _local(model: str) -> tuple[Path, ...]:
@@ -156,7 +162,7 @@ def _model_of(step: Path) -> str:
     return str((step / "model").resolve())
 
 
-def _models(recipe: Recipe, inputs: Folders) -> dict[str, str]:
+def _models(recipe: Recipe, inputs: Folders) -> dict[str, str | None]:
     """Return the values of the signals' model fields."""
     surprise, quality = recipe.models.surprise, recipe.models.quality
     return {
@@ -165,6 +171,7 @@ def _models(recipe: Recipe, inputs: Folders) -> dict[str, str]:
         "quality_model": str(inputs["rater"] / "rater.npz") if quality == "learned" else quality,
         "chat_template": recipe.policy.chat_template,
         "dtype": recipe.policy.dtype,
+        **({"revision": recipe.policy.revision} if surprise == "base" and recipe.policy.model != "tiny" else {}),
     }
 
 

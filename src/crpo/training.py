@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,7 @@ import pandas as pd
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments, set_seed
 
 from crpo.answers import Answers, answer_logps, encode_answers
 from crpo.chat import Chat
@@ -21,7 +20,7 @@ from crpo.errors import InputError
 from crpo.forest import Forest, agreeing_layout, plant, response_logps
 from crpo.losses import pair_loss
 from crpo.pairs import deal_pairs
-from crpo.policy import with_adapters, without_dropout
+from crpo.policy import warn_of_half_precision, with_adapters, without_dropout
 
 Item = dict[str, Any]
 
@@ -84,13 +83,14 @@ class ForestTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         answers.check_lengths(args.tokens_per_row)
+        if kwargs.get("eval_dataset") is not None:
+            raise InputError("an evaluation data set is not supported yet", "Leave eval_dataset out.")
         self.answers = answers
         self.sums: dict[str, torch.Tensor] = {}
-        numbers = list(itertools.chain.from_iterable(item["answers"] for item in items[:4]))
         self.layout, self.layout_difference = agreeing_layout(
-            model, answers.trees(numbers)[0], args.layout, args.tokens_per_row
+            model, answers.examples(), args.layout, args.tokens_per_row
         )
-        _warn_of_half_precision(model)
+        warn_of_half_precision(model)
         args.remove_unused_columns = False
         super().__init__(
             model=model, args=args, data_collator=self._collate, train_dataset=Groups(items),
@@ -113,7 +113,7 @@ class ForestTrainer(Trainer):
     ) -> tuple[list[Item], torch.Tensor]:
         """Return the micro-batches of a step and the number of items (pairs, or tokens) of the whole step."""
         batches = list(itertools.islice(epoch_iterator, num_batches))
-        return batches, torch.tensor(sum(int(batch["size"]) for batch in batches), device=device)
+        return batches, torch.tensor(sum(float(batch["size"]) for batch in batches), device=device)
 
     def _logps(self, model: nn.Module, inputs: Item) -> tuple[torch.Tensor, torch.Tensor]:
         with self.accelerator.autocast():
@@ -169,17 +169,21 @@ class SftTrainer(ForestTrainer):
     ) -> None:
         chat = Chat(processing_class, args.chat_template)
         if isinstance(train_dataset, Answers):
-            answers = train_dataset
+            answers, self.repeats = train_dataset, np.ones(len(train_dataset.responses))
         else:
             rows = _rows(train_dataset)
-            answers, _ = encode_answers(
+            answers, numbers = encode_answers(
                 chat, [(r["prompt"], r["completion" if "completion" in r else "response"]) for r in rows]
             )
+            self.repeats = np.bincount(numbers).astype(float)  # an answer given twice is encoded once and counts twice
         items = _answer_groups(answers, args.responses_per_prompt, args.seed)
+        set_seed(args.seed)  # new adapters start from random weights
         super().__init__(with_adapters(model, peft_config), args, answers, items, chat, **kwargs)
 
     def _batch(self, items: list[Item], place: dict[int, int]) -> Item:
-        return {"size": torch.tensor(sum(len(self.answers.responses[n]) for n in place))}
+        repeats = torch.tensor(self.repeats[list(place)], dtype=torch.float32)
+        lengths = torch.tensor([len(self.answers.responses[n]) for n in place])
+        return {"size": (repeats * lengths).sum(), "repeats": repeats}
 
     def compute_loss(
         self,
@@ -190,7 +194,9 @@ class SftTrainer(ForestTrainer):
     ) -> Any:
         """Return −Σ log p over the answers' tokens, divided by the tokens of the whole step."""
         logps, _ = self._logps(model, inputs)
-        loss = -logps.sum() / (num_items_in_batch if num_items_in_batch is not None else inputs["size"])
+        loss = -(inputs["repeats"] * logps).sum() / (
+            num_items_in_batch if num_items_in_batch is not None else inputs["size"]
+        )
         return (loss, {}) if return_outputs else loss
 
 
@@ -200,7 +206,7 @@ class CrPOTrainer(ForestTrainer):
     Parameters
     ----------
     model : PreTrainedModel
-        The policy. As it is now, it is also the reference.
+        The policy, without adapters. As it is now, it is also the reference.
     args : CrPOConfig
     train_dataset : rows
         A TRL preference data set: `prompt`, `chosen`, `rejected`, plain or conversational. Optional columns:
@@ -231,7 +237,11 @@ class CrPOTrainer(ForestTrainer):
         turns = [(p, row[side]) for side in ("chosen", "rejected") for p, row in zip(prompts, rows, strict=True)]
         answers, numbers = encode_answers(chat, turns)
         chosen, rejected = np.split(numbers, 2)
-        model = with_adapters(without_dropout(model), peft_config)
+        if (chosen == rejected).any():
+            pair = int((chosen == rejected).argmax())
+            raise InputError(f"pair {pair}: chosen and rejected have the same tokens", "Remove the pair.")
+        set_seed(args.seed)  # new adapters start from random weights
+        model = with_adapters(without_dropout(model), peft_config).to(args.device)
         self.pairs = pd.DataFrame({"chosen": chosen, "rejected": rejected})
         self.pairs["weight"] = [float(row.get("weight", 1.0)) for row in rows]
         self.pairs[["ref_chosen", "ref_rejected"]] = _reference(model, answers, chosen, rejected, rows, args)
@@ -291,16 +301,6 @@ class CrPOTrainer(ForestTrainer):
         return (loss, {"margin": found.margin}) if return_outputs else loss
 
 
-def _warn_of_half_precision(model: nn.Module) -> None:
-    trained = {parameter.dtype for parameter in model.parameters() if parameter.requires_grad}
-    if trained & {torch.bfloat16, torch.float16}:
-        warnings.warn(
-            "the trained weights are in half precision, which rounds most small updates away: load the model in "
-            "float32 (with bf16=True for speed), or train LoRA adapters",
-            stacklevel=3,
-        )
-
-
 def check_preferences(rows: Sequence[Item]) -> None:
     """Raise InputError for the first row a trainer could not use: missing columns, equal answers, a bad weight."""
     if not rows:
@@ -325,9 +325,7 @@ def _reference(
 ) -> np.ndarray:
     if all("ref_chosen_logps" in row and "ref_rejected_logps" in row for row in rows):
         return np.array([[row["ref_chosen_logps"], row["ref_rejected_logps"]] for row in rows], dtype=float)
-    layout, _ = agreeing_layout(
-        model, answers.trees(range(min(8, len(answers.responses))))[0], args.layout, args.tokens_per_row
-    )
+    layout, _ = agreeing_layout(model, answers.examples(), args.layout, args.tokens_per_row)
     logps, _ = answer_logps(model, answers, layout=layout, tokens_per_row=args.tokens_per_row, reference=True)
     return np.c_[logps[chosen], logps[rejected]]
 

@@ -42,29 +42,34 @@ class HuggingFace:
     def __call__(
         self, prompts: Sequence[tuple[str, str]], *, seed: int, had: Container[str] = ()
     ) -> Iterator[dict[str, Any]]:
+        from transformers import GenerationConfig
+
         model, chat = load_language_model(
             self.model, revision=self.revision, dtype=self.dtype, chat_template=self.chat_template
         )
         model.eval()
+        ends = _end_tokens(model, chat)
+        # A model's own defaults (a repetition penalty, say) must not join the grid's settings unseen.
+        model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=ends[0])
         for prompt_id, prompt in prompts:
             wanted = [r for r in requests_for(prompt_id, prompt, self.grid, seed) if r.key not in had]
             if wanted:
-                yield from self._draw(model, chat, wanted)
+                yield from self._draw(model, chat, ends, wanted)
 
-    def _draw(self, model: Any, chat: Any, wanted: list[Request]) -> Iterator[dict[str, Any]]:
+    def _draw(self, model: Any, chat: Any, ends: list[int], wanted: list[Request]) -> Iterator[dict[str, Any]]:
         import torch
-        from transformers import GenerationConfig, LogitsProcessorList
+        from transformers import LogitsProcessorList
 
         prompt = torch.tensor([chat.prompt_ids(wanted[0].prompt)], device=model.device)
-        ends = _end_tokens(model, chat)
-        settings = GenerationConfig(
-            do_sample=False, max_new_tokens=self.max_new_tokens, eos_token_id=ends, pad_token_id=ends[0]
-        )
         sampler = LogitsProcessorList([_seeded_sampling(wanted)])
         batch = prompt.expand(len(wanted), -1)
         with torch.no_grad():
             drawn = model.generate(
-                batch, attention_mask=torch.ones_like(batch), generation_config=settings, logits_processor=sampler
+                batch,
+                attention_mask=torch.ones_like(batch),
+                do_sample=False,
+                max_new_tokens=self.max_new_tokens,
+                logits_processor=sampler,
             )
         for request, ids in zip(wanted, drawn[:, prompt.shape[1] :].tolist(), strict=True):
             yield self._record(request, ids, ends, chat)

@@ -26,7 +26,7 @@ class Metric(Protocol):
         ...
 
 
-def build_metric(spec: Spec, models: Mapping[str, str]) -> Metric:
+def build_metric(spec: Spec, models: Mapping[str, str | None]) -> Metric:
     """Build a metric by name; a signal's name gives the mean of that signal.
 
     Parameters

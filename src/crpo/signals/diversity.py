@@ -28,9 +28,7 @@ class Diversity:
 
     def __call__(self, responses: pd.DataFrame) -> np.ndarray:
         values = np.full(len(responses), np.nan)
-        rows = populations(responses)
-        texts = responses["response"].tolist()
-        embedder(self.embedder).encode([texts[i] for own in rows for i in own])  # all at once: batches of equal length
-        for own in rows:
-            values[own] = mean_distance_to_others(embedder(self.embedder).encode([texts[i] for i in own]))
+        vectors = embedder(self.embedder).encode(responses["response"].tolist())
+        for own in populations(responses):
+            values[own] = mean_distance_to_others(vectors[own])
         return values

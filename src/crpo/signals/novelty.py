@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,26 +41,28 @@ class Novelty:
 
     def __call__(self, responses: pd.DataFrame) -> np.ndarray:
         values = np.full(len(responses), np.nan)
-        texts = responses["response"].tolist()
-        words = {text: distinct_words(text) for text in set(texts)}
-        embedder(self.embedder).encode(sorted({word for own in words.values() for word in own}))
+        words = [distinct_words(text) for text in responses["response"]]
+        vocabulary = sorted({word for own in words for word in own})
+        vectors = dict(zip(vocabulary, embedder(self.embedder).encode(vocabulary), strict=True))
         for rows in populations(responses):
-            rows = np.array([i for i in rows if words[texts[i]]], dtype=int)
+            rows = np.array([i for i in rows if words[i]], dtype=int)
             if len(rows) > 1:
-                own, pooled = divergence([words[texts[i]] for i in rows], self.embedder, self.form)
+                own, pooled = divergence([words[i] for i in rows], vectors, self.form)
                 values[rows] = np.abs(own - pooled)
         return values
 
 
-def divergence(words: Sequence[Sequence[str]], embedder_name: str, form: str = "mean") -> tuple[np.ndarray, float]:
+def divergence(
+    words: Sequence[Sequence[str]], vectors: Mapping[str, np.ndarray], form: str = "mean"
+) -> tuple[np.ndarray, float]:
     """Return the DSI of each text, given as its distinct words, and of all of them pooled.
 
     Parameters
     ----------
     words : sequence of sequences of str
         Distinct words of each text.
-    embedder_name : str
-        See `crpo.models.Embedder`; words are embedded one by one, as in the official code.
+    vectors : mapping of str to ndarray (d,)
+        Embedding of each word; words are embedded one by one, as in the official code.
     form : {"mean", "sum_over_length"}
         See `Novelty`.
 
@@ -73,11 +75,11 @@ def divergence(words: Sequence[Sequence[str]], embedder_name: str, form: str = "
     """
     vocabulary = sorted({word for own in words for word in own})
     place = {word: i for i, word in enumerate(vocabulary)}
-    vectors = embedder(embedder_name).encode(vocabulary)
+    matrix = np.stack([vectors[word] for word in vocabulary])
     columns = [place[word] for own in words for word in own]
     edges = np.cumsum([0, *(len(own) for own in words)])
     sets = sparse.csr_matrix((np.ones(len(columns)), columns, edges), shape=(len(words), len(vocabulary)))
-    own, pooled = mean_pairwise_distances(sets, vectors), mean_pairwise_distance(vectors)
+    own, pooled = mean_pairwise_distances(sets, matrix), mean_pairwise_distance(matrix)
     if form == "mean":
         return own, pooled
     sizes = np.diff(edges)  # from the mean over m(m − 1)/2 pairs to the sum over m words

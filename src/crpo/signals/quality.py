@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from crpo.learned_rater import LearnedRater
-from crpo.models import load_reward_model
+from crpo.models import fingerprint, load_reward_model
 from crpo.signals import populations
 
 
@@ -47,7 +47,7 @@ class Quality:
     def _rewards(self, responses: pd.DataFrame) -> np.ndarray:
         import torch
 
-        model, tokenizer = _reward_model(self.quality_model)
+        model, tokenizer = _reward_model(fingerprint(self.quality_model), self.quality_model)
         ids = [_conversation(tokenizer, p, r) for p, r in zip(responses["prompt"], responses["response"], strict=True)]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         rewards = np.full(len(ids), np.nan)
@@ -66,5 +66,5 @@ def _conversation(tokenizer: Any, prompt: str, response: str) -> list[int]:
 
 
 @functools.lru_cache(maxsize=1)
-def _reward_model(name: str) -> tuple[Any, Any]:
+def _reward_model(_: str, name: str) -> tuple[Any, Any]:
     return load_reward_model(name)

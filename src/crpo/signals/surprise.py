@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crpo.models import load_language_model
+from crpo.models import fingerprint, load_language_model
 from crpo.signals import populations
 
 FORMS = ("perplexity", "bits_per_token", "bits")
@@ -29,6 +29,8 @@ class Surprise:
         Hub id or folder.
     chat_template : {"own", "plain"}
         See `crpo.chat.Chat`.
+    revision : str, optional
+        Commit of a hub model.
     dtype : str
         "float32", "bfloat16" or "float64"; log-probs are taken in float32 at least.
     tokens_per_row : int
@@ -39,6 +41,7 @@ class Surprise:
     language_model: str = ""
     chat_template: str = "own"
     dtype: str = "float32"
+    revision: str | None = None
     tokens_per_row: int = 512
 
     def __post_init__(self) -> None:
@@ -53,13 +56,13 @@ class Surprise:
 
         values = np.full(len(responses), np.nan)
         rows = np.sort(np.concatenate(populations(responses) or [np.zeros(0, int)]))
-        model, chat = _language_model(self.language_model, self.chat_template, self.dtype)
+        source = self.language_model
+        model, chat = _language_model(fingerprint(source), source, self.chat_template, self.dtype, self.revision)
         texts = responses.iloc[rows]
         answers, numbers = encode_answers(chat, zip(texts["prompt"], texts["response"], strict=True))
         if not len(rows):
             return values
-        trees, _ = answers.trees(range(min(8, len(answers.responses))))
-        layout, _ = agreeing_layout(model, trees, "tree", self.tokens_per_row)
+        layout, _ = agreeing_layout(model, answers.examples(), "tree", self.tokens_per_row)
         logps, counts = answer_logps(model, answers, layout=layout, tokens_per_row=self.tokens_per_row)
         bits = -logps[numbers] / np.log(2)
         values[rows] = {"bits": bits, "bits_per_token": bits / counts[numbers],
@@ -67,6 +70,6 @@ class Surprise:
         return values
 
 
-@functools.lru_cache(maxsize=1)
-def _language_model(name: str, chat_template: str, dtype: str) -> tuple[Any, Any]:
-    return load_language_model(name, chat_template=chat_template, dtype=dtype)
+@functools.lru_cache(maxsize=1)  # by fingerprint: a folder's model may be trained anew in one process
+def _language_model(_: str, name: str, chat_template: str, dtype: str, revision: str | None) -> tuple[Any, Any]:
+    return load_language_model(name, chat_template=chat_template, dtype=dtype, revision=revision)

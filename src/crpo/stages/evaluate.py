@@ -9,9 +9,10 @@ import pandas as pd
 
 from crpo.errors import TooManyFailuresError
 from crpo.estimates import mean_over_tasks
-from crpo.generators import Decoding
+from crpo.generators import Decoding, requests_for
 from crpo.generators.hf import HuggingFace
 from crpo.metrics import build_metric
+from crpo.models import fingerprint
 from crpo.progress import say, track
 from crpo.recipe import EvaluateSection, GenerateSection, PolicySection
 from crpo.records import RecordStore
@@ -60,16 +61,19 @@ def generate(
         model, grid, section.max_new_tokens, policy.chat_template, policy.dtype,
         policy.revision if model == policy.model else None,
     )  # fmt: skip
-    about = {"model": source or model, "max_new_tokens": section.max_new_tokens, "seed": section.seed}
+    about = {"model": source or fingerprint(model), "max_new_tokens": section.max_new_tokens, "seed": section.seed}
     store = RecordStore(records, {**about, "chat_template": policy.chat_template, "dtype": policy.dtype})
     total = len(prompts) * sum(cell.samples for cell in grid)
+    pairs = list(zip(prompts["prompt_id"], prompts["prompt"], strict=True))
     with track(f"samples of {label}", total) as advance:
         advance(len(store))
-        pairs = list(zip(prompts["prompt_id"], prompts["prompt"], strict=True))
         for record in generator(pairs, seed=section.seed, had=store):
             store.append(record)
             advance(1)
-    table = pd.DataFrame(store.all()).assign(model=label)[SAMPLE_COLUMNS]
+    wanted = {r.key for pair in pairs for r in requests_for(*pair, grid, section.seed)}
+    table = pd.DataFrame([record for record in store.all() if record["key"] in wanted]).assign(model=label)[
+        SAMPLE_COLUMNS
+    ]
     extra = [column for column in ("task", "item", "split") if column in prompts]
     table = table.merge(prompts[["prompt_id", *extra]], on="prompt_id", how="inner")
     if not (table["status"] == "ok").any():
@@ -78,7 +82,9 @@ def generate(
     return table.sort_values(["prompt_id", "sample"]).reset_index(drop=True)
 
 
-def evaluate(section: EvaluateSection, samples: pd.DataFrame, models: Mapping[str, str], seed: int) -> pd.DataFrame:
+def evaluate(
+    section: EvaluateSection, samples: pd.DataFrame, models: Mapping[str, str | None], seed: int
+) -> pd.DataFrame:
     """Compute each metric per prompt from one model's samples.
 
     Returns

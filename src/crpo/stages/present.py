@@ -40,7 +40,7 @@ MEANINGS = {
 }  # fmt: skip
 INTERVAL = (
     "A value is the mean over prompts, then over tasks; its interval is a 95 % bootstrap interval over prompts, drawn "
-    "within tasks."
+    "within tasks and widened for the small number of prompts."
 )
 
 
@@ -90,7 +90,7 @@ def headline(recipe: Recipe, estimates: pd.DataFrame, differences: pd.DataFrame)
     for row in differences.to_dict("records"):
         lambdas = recipe.variants.get(row["model"], {})
         if len(lambdas) == 1 and row["metric"] in lambdas and np.isfinite(row["difference"]):
-            clear = "clear of zero" if row["low"] > 0 or row["high"] < 0 else "its interval includes zero"
+            clear = _verdict(row["low"], row["high"])
             sentences.append(
                 f"{row['model']} against {row['baseline']} in {row['metric']}: {row['difference']:+.3g} "
                 f"[{row['low']:+.3g}, {row['high']:+.3g}] over {row['prompts']} held-out prompts, {clear}."
@@ -100,6 +100,12 @@ def headline(recipe: Recipe, estimates: pd.DataFrame, differences: pd.DataFrame)
         f"{prompts} held-out prompts, one training seed: differences between models may be luck of the seed."
     )
     return sentences
+
+
+def _verdict(low: float, high: float) -> str:
+    if not np.isfinite(low):
+        return "too few prompts for an interval"
+    return "clear of zero" if low > 0 or high < 0 else "the interval includes zero"
 
 
 def versions() -> pd.DataFrame:

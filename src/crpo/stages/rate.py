@@ -67,6 +67,11 @@ def rate(section: RateSection, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
 
 def _once(table: pd.DataFrame) -> pd.DataFrame:
     table = table.drop_duplicates(["response_id", "rater", "rating"]).reset_index(drop=True)
+    texts = [column for column in ("task", "item", "response") if column in table]
+    answers = table.drop_duplicates(["response_id", *texts])["response_id"]
+    if answers.duplicated().any():
+        found = answers[answers.duplicated()].iloc[0]
+        raise InputError(f"response_id {found!r} stands for different answers", "Give every answer an id of its own.")
     twice = table[table.duplicated(["response_id", "rater"])]
     if len(twice):
         row = twice.iloc[0]

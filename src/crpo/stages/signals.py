@@ -22,7 +22,7 @@ BACKWARDS = (
 
 
 def score(
-    section: ScoreSection, answers: pd.DataFrame, pairs: pd.DataFrame | None, models: Mapping[str, str]
+    section: ScoreSection, answers: pd.DataFrame, pairs: pd.DataFrame | None, models: Mapping[str, str | None]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score answers with the creativity signals.
 

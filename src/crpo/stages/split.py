@@ -158,7 +158,7 @@ def _drawn_items(section: DataSection, table: pd.DataFrame) -> dict[str, list[st
     generator = np.random.Generator(np.random.PCG64(section.seed))
     drawn = {}
     for task, own in table.groupby("task", sort=True):
-        items = np.array(sorted(own["item"].unique()), dtype=object)
+        items = own.sort_values("item").drop_duplicates("prompt_id")["item"].to_numpy(object)  # "Brick" is "brick"
         if len(items) <= section.heldout_items:  # type: ignore[operator]
             raise InputError(
                 f"task {task!r} has {len(items)} items and data.heldout_items is {section.heldout_items}",

@@ -107,9 +107,7 @@ def reference_logps(section: TrainSection, policy: PolicySection, sft: str, pair
     table = pd.concat(sides).drop_duplicates("response_id").sort_values("response_id").reset_index(drop=True)
     model, chat = _policy(policy, sft)
     answers, numbers = encode_answers(chat, zip(table["prompt"], table["response"], strict=True))
-    layout, _ = agreeing_layout(
-        model, answers.trees(range(min(8, len(numbers))))[0], section.layout, section.tokens_per_row
-    )
+    layout, _ = agreeing_layout(model, answers.examples(), section.layout, section.tokens_per_row)
     with track("reference log-probs", len(answers.responses)) as advance:
         logps, counts = answer_logps(
             model, answers, layout=layout, tokens_per_row=section.tokens_per_row, progress=advance
@@ -159,10 +157,12 @@ def _require_training() -> None:
 
 
 def _policy(policy: PolicySection, name: str) -> tuple[Any, Any]:
-    return load_language_model(
+    model, chat = load_language_model(
         name, revision=policy.revision if name == policy.model else None, dtype=policy.dtype,
         chat_template=policy.chat_template,
     )  # fmt: skip
+    # A folder of adapters is loaded onto its base; what is trained next, and its reference, is the two together.
+    return (model.merge_and_unload() if hasattr(model, "peft_config") else model), chat  # type: ignore[operator]
 
 
 def _lora(policy: PolicySection) -> Any:
