@@ -38,6 +38,21 @@ def test_a_template_that_rewrites_the_prompt_is_refused(tiny: Any) -> None:
         Chat(copy).response_ids("a brick", "hold it")
 
 
+def test_what_a_template_writes_after_the_end_is_no_part_of_the_answer(tiny: Any) -> None:
+    _, chat = tiny()
+    copy = chat.tokenizer.__class__(tokenizer_object=chat.tokenizer.backend_tokenizer, eos_token="<|end|>")
+    copy.chat_template = (
+        "{% for m in messages %}{{ '<|' + m['role'] + '|>' }}"
+        "{% if m['role'] == 'assistant' and not enable_thinking|default(true) %}{{ '[no thought]' }}{% endif %}"
+        "{{ m['content'] + '<|end|>' + '\\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>' }}"
+        "{% if not enable_thinking|default(true) %}{{ '[no thought]' }}{% endif %}{% endif %}"
+    )
+    written = Chat(copy)
+    assert copy.decode(written.response_ids("a brick", "hold it")) == "hold it<|end|>"
+    assert copy.decode(written.prompt_ids("a brick")).endswith("<|assistant|>[no thought]")
+
+
 def test_each_distinct_answer_is_encoded_once(tiny: Any) -> None:
     _, chat = tiny()
     answers, numbers = encode_answers(chat, [("p", "a"), ("p", "b"), ("q", "a"), ("p", "a")])

@@ -25,7 +25,7 @@ def config(folder: Path, kind: type = CrPOConfig, **changes: Any) -> Any:
     return kind(**{**settings, **changes})
 
 
-def first_batch(trainer: CrPOTrainer) -> dict:
+def first_batch(trainer: Any) -> dict:
     return next(iter(trainer.get_train_dataloader()))
 
 
@@ -156,6 +156,40 @@ def test_lora_trains_adapters_alone_and_the_reference_is_the_model_under_them(
         for name, value in trainer.model.state_dict().items()
     }
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_new_adapters_depend_on_the_seed_alone(tiny: Any, preferences: list[dict], tmp_path: Path) -> None:
+    from peft import LoraConfig
+
+    starts = []
+    for seed in (1, 1, 2):
+        model, chat = tiny()
+        torch.rand(len(starts) + 1)  # whatever was drawn before must not matter
+        lora = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear")
+        trainer = CrPOTrainer(model, config(tmp_path, seed=seed), preferences, chat.tokenizer, lora)
+        starts.append({n: p.clone() for n, p in trainer.model.named_parameters() if "lora_A" in n})
+    assert starts[0]
+    assert all(torch.equal(starts[0][name], starts[1][name]) for name in starts[0])
+    assert any(not torch.equal(starts[0][name], starts[2][name]) for name in starts[0])
+
+
+def test_a_model_that_carries_adapters_already_is_refused(tiny: Any, preferences: list[dict], tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    model, chat = tiny()
+    carrying = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear"))
+    with pytest.raises(InputError, match="merge_and_unload"):
+        CrPOTrainer(carrying, config(tmp_path), preferences, chat.tokenizer)
+
+
+def test_an_answer_given_twice_counts_twice_in_sft(tiny: Any, tmp_path: Path) -> None:
+    rows = [{"prompt": "a brick", "completion": text} for text in ("a door stop", "a door stop", "a wall of paint")]
+    model, chat = tiny()
+    trainer = SftTrainer(model, config(tmp_path, SftConfig, per_device_train_batch_size=9), rows, chat.tokenizer)
+    found = trainer.compute_loss(model, first_batch(trainer))
+    sums, lengths = answer_logps(model, trainer.answers, tokens_per_row=64)
+    expected = -(2 * sums[0] + sums[1]) / (2 * lengths[0] + lengths[1])
+    assert found.item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_sft_raises_the_log_prob_of_its_answers(tiny: Any, preferences: list[dict], tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from crpo.cli.options import (
     names_of,
     section,
     tell,
+    with_interval,
 )
 
 Model = Annotated[str, typer.Option(help="Model to start from: hub id or folder.")]
@@ -148,9 +149,7 @@ def evaluate(
     write_table(scores, output)
     write_table(estimates, output.with_name(f"{output.stem}.estimates.csv"))
     shown = estimates[estimates["split"] == "all"]
-    facts = {
-        f"{row.model} {row.metric}": f"{row.value:.4g} [{row.low:.4g}, {row.high:.4g}]" for row in shown.itertuples()
-    }
+    facts = {f"{row.model} {row.metric}": with_interval(row.value, row.low, row.high) for row in shown.itertuples()}
     tell({**facts, "written": str(output)}, json)
 
 

@@ -109,6 +109,13 @@ def tell(summary: dict[str, Any], as_json: bool) -> None:
             print(f"{what}: {value:,}" if type(value) is int else f"{what}: {value}")
 
 
+def with_interval(value: float, low: float, high: float) -> str:
+    """Return an estimate in words; NaN is not scored, and an interval may be unknown."""
+    if value != value:
+        return "not scored"
+    return f"{value:.3g}" if low != low else f"{value:.3g} [{low:.3g}, {high:.3g}]"
+
+
 def counts(account: Any) -> dict[str, int]:
     """Return a stage's account as facts to tell."""
     return {str(what): int(count) for what, count in zip(account["what"], account["count"], strict=True)}
