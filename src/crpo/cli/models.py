@@ -149,7 +149,7 @@ def evaluate(
     write_table(scores, output)
     write_table(estimates, output.with_name(f"{output.stem}.estimates.csv"))
     shown = estimates[estimates["split"] == "all"]
-    facts = {f"{row.model} {row.metric}": with_interval(row.value, row.low, row.high) for row in shown.itertuples()}
+    facts = {f"{row.model} {row.metric}": with_interval(row) for row in shown.itertuples()}
     tell({**facts, "written": str(output)}, json)
 
 

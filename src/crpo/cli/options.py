@@ -109,8 +109,9 @@ def tell(summary: dict[str, Any], as_json: bool) -> None:
             print(f"{what}: {value:,}" if type(value) is int else f"{what}: {value}")
 
 
-def with_interval(value: float, low: float, high: float) -> str:
-    """Return an estimate in words; NaN is not scored, and an interval may be unknown."""
+def with_interval(row: Any) -> str:
+    """Return a row of the estimates in words; NaN is not scored, and an interval may be unknown."""
+    value, low, high = float(row.value), float(row.low), float(row.high)
     if value != value:
         return "not scored"
     return f"{value:.3g}" if low != low else f"{value:.3g} [{low:.3g}, {high:.3g}]"

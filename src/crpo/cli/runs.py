@@ -146,6 +146,6 @@ def _show_results(folder: Path) -> None:
     metrics = list(dict.fromkeys(own["metric"]))
     table = Table("model", *metrics, title="mean over held-out prompts, then tasks [95 % interval]")
     for model, rows in own.groupby("model", sort=False):
-        values = {r.metric: with_interval(r.value, r.low, r.high) for r in rows.itertuples()}
+        values = {r.metric: with_interval(r) for r in rows.itertuples()}
         table.add_row(str(model), *(values.get(metric, "not scored") for metric in metrics))
     Console(width=None if Console().is_terminal else 140).print(table)
