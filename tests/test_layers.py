@@ -96,6 +96,13 @@ crpo.cli.main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert (tmp_path / "pairs.csv").exists(), done.stderr
+    demo = subprocess.run(
+        [sys.executable, "-c", code.split("sys.argv")[0] + "sys.argv = ['crpo', 'demo']; crpo.cli.main()"],
+        capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert demo.returncode == 3
+    assert demo.stderr.startswith("error: training needs the train extra")
+    assert not (tmp_path / "runs").exists()
     assert done.returncode == 3
     assert 'pip install "crpo[train]"' in done.stderr
     assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,17 @@ def test_changes_on_the_command_line_are_applied_and_checked(tmp_path: Path) -> 
         recipe_from(tmp_path, MINIMAL, "train.betta=1")
     with pytest.raises(InputError, match="no '='"):
         recipe_from(tmp_path, MINIMAL, "train.beta")
+
+
+def test_a_default_written_out_is_the_default(tmp_path: Path) -> None:
+    written = "variants={DPO: {}, CrPO-nov: {novelty: 1}, CrPO-div: {diversity: 1}}"
+    floats = "variants={DPO: {}, CrPO-nov: {novelty: 1.0}, CrPO-div: {diversity: 1.0}}"
+    plans = [plan(recipe_from(tmp_path, MINIMAL, change)) for change in (written, floats)]
+    default = {step.name: step for step in plan(recipe_from(tmp_path, MINIMAL))}
+    for step, same in zip(*plans, strict=True):
+        assert json.dumps(step.settings) == json.dumps(same.settings)
+        if step.name != "report":
+            assert json.dumps(step.settings) == json.dumps(default[step.name].settings)
 
 
 def test_a_reader_sees_which_definitions_are_on(tmp_path: Path) -> None:

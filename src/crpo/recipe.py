@@ -23,7 +23,10 @@ Lambdas = dict[str, Annotated[float, Field(ge=0)]]
 class Section(BaseModel):
     """A part of the recipe: unknown keys are errors, values cannot change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+    # Defaults are validated too: a λ of 1 written out must hash as the default does.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False, validate_default=True
+    )
 
 
 class DataSection(Section):

@@ -48,10 +48,12 @@ def run(
     from crpo.plan import plan
     from crpo.recipe import read_recipe
     from crpo.runs import execute, needed_for, stale
+    from crpo.stages.train import require_training
 
     settings = read_recipe(recipe, [*(changes or []), *([] if limit is None else [f"data.limit={limit}"])])
     folder = out or Path("runs") / settings.name
     steps = needed_for(plan(settings), until)
+    require_training()
     _check_parts(settings)
     _check_input(steps, folder)
     if dry_run:

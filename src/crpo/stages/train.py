@@ -34,7 +34,7 @@ def train_base(section: PolicySection, answers: pd.DataFrame, out: Path) -> pd.D
     DataFrame
         Training history: step, name, value.
     """
-    _require_training()
+    require_training()
     from crpo.answers import encode_answers
     from crpo.tiny import tiny_llama
     from crpo.training import SftConfig, SftTrainer
@@ -74,7 +74,7 @@ def train_sft(section: SftSection, policy: PolicySection, base: str, answers: pd
 
     LoRA adapters are merged before saving, so that what follows starts from one model.
     """
-    _require_training()
+    require_training()
     from crpo.training import SftConfig, SftTrainer
 
     model, chat = _policy(policy, base)
@@ -98,7 +98,7 @@ def reference_logps(section: TrainSection, policy: PolicySection, sft: str, pair
     DataFrame
         response_id, logp (nats), tokens.
     """
-    _require_training()
+    require_training()
     from crpo.answers import answer_logps, encode_answers
     from crpo.forest import agreeing_layout
 
@@ -128,7 +128,7 @@ def train_crpo(
     section: TrainSection, policy: PolicySection, sft: str, pairs: pd.DataFrame, out: Path, name: str
 ) -> pd.DataFrame:
     """Train on weighted pairs (DPO, DDPO and CrPO differ in the weights alone); history as in `train_base`."""
-    _require_training()
+    require_training()
     from crpo.training import CrPOConfig, CrPOTrainer
 
     model, chat = _policy(policy, sft)
@@ -146,7 +146,8 @@ def train_crpo(
     return history
 
 
-def _require_training() -> None:
+def require_training() -> None:
+    """Raise MissingExtraError when the libraries that training needs are not installed."""
     try:
         import peft  # noqa: F401
         import torch  # noqa: F401
