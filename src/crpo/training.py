@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,7 +68,7 @@ class Groups(Dataset):
         return self.items[index]
 
 
-class ForestTrainer(Trainer):
+class ForestTrainer(Trainer, ABC):
     """What SFT and CrPO share: batches of groups, one forest each, and a loss per item over the whole step."""
 
     # The loss is divided by the items of the whole step, so Trainer must not divide by the accumulation steps again.
@@ -105,8 +106,9 @@ class ForestTrainer(Trainer):
         place = {number: i for i, number in enumerate(order)}
         return {"forest": forest.tensors(), **self._batch(items, place)}
 
+    @abstractmethod
     def _batch(self, items: list[Item], place: dict[int, int]) -> Item:
-        raise NotImplementedError("a subclass says what its loss needs")
+        """Return what the loss of a batch needs besides its forest; `place` is each answer's number in the forest."""
 
     def get_batch_samples(
         self, epoch_iterator: Iterable[Item], num_batches: int, device: torch.device

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,9 @@ from crpo.cli.options import (
     tell,
     with_interval,
 )
+
+if TYPE_CHECKING:
+    from crpo.recipe import PolicySection
 
 Model = Annotated[str, typer.Option(help="Model to start from: hub id or folder.")]
 Template = Annotated[str | None, typer.Option(help="own (the tokenizer's) or plain.")]
@@ -153,7 +156,7 @@ def evaluate(
     tell({**facts, "written": str(output)}, json)
 
 
-def _policy(model: str, chat_template: str | None, dtype: str | None, lora: int | None):  # noqa: ANN202
+def _policy(model: str, chat_template: str | None, dtype: str | None, lora: int | None) -> PolicySection:
     from crpo.recipe import PolicySection
 
     adapters = None if lora is None else {"r": lora, "alpha": 2 * lora}

@@ -98,7 +98,7 @@ def report(
     tell({"report": str((folder / "report" / "report.html").resolve())}, json)
 
 
-def _about(settings) -> dict[str, object]:  # noqa: ANN001
+def _about(settings: Recipe) -> dict[str, object]:
     from crpo.stages.present import versions
 
     found = dict(versions().itertuples(index=False, name=None))
