@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -109,3 +110,21 @@ def test_dpo_weighs_every_pair_one_and_the_models_differ(finished: tuple[Path, P
     hashes = {hashlib.sha256((folder / "train" / m / "model" / "model.safetensors").read_bytes()).hexdigest()
               for m in ("DPO", "DDPO", "CrPO-cre")}  # fmt: skip
     assert len(hashes) == 3
+
+
+def test_a_model_folder_trained_with_lora_goes_the_whole_way(tiny: Any, tmp_path: Path) -> None:
+    model, chat = tiny("qwen")
+    model.float().save_pretrained(tmp_path / "model")
+    chat.tokenizer.save_pretrained(tmp_path / "model")
+    policy = {"model": str(tmp_path / "model"), "lora": {"r": 4, "alpha": 8}}
+    long = {"grid": [{"samples": 3}], "max_new_tokens": 150}  # random weights seldom end an answer
+    variants = {"DPO": {}, "CrPO-sur": {"surprise": 1}}
+    settings = recipe(bundled_ratings(), policy=policy, variants=variants, generate=long)
+    done = run(settings, tmp_path / "run")
+    assert "base" not in done
+    assert (tmp_path / "run" / "sft" / "model" / "model.safetensors").exists()  # merged
+    for variant in ("DPO", "CrPO-sur"):
+        assert (tmp_path / "run" / "train" / variant / "model" / "adapter_model.safetensors").exists()
+    samples = pd.read_csv(tmp_path / "run" / "generate" / "CrPO-sur" / "samples.csv", keep_default_na=False)
+    assert samples["prompt_id"].nunique() == 8
+    assert "CrPO-sur" in (tmp_path / "run" / "report" / "report.html").read_text(encoding="utf-8")
