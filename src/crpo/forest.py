@@ -211,14 +211,15 @@ def token_logps(model: nn.Module, forest: Forest, *, chunk: int = 2048) -> torch
     causal = _causal_model(model)
     if forest.padded:
         logits = causal(input_ids=forest.input_ids, attention_mask=(forest.tree >= 0).long(), use_cache=False).logits
-        return _pick(_at_least_float32(logits.flatten(0, 1)[forest.source]), forest.target)
+        return _pick(_at_least_float32(logits.flatten(0, 1).index_select(0, forest.source)), forest.target)
     hidden = _backbone(causal)(
         input_ids=forest.input_ids,
         attention_mask=attention_mask(forest, causal.dtype),  # type: ignore[arg-type]
         position_ids=forest.position_ids,
         use_cache=False,
     ).last_hidden_state
-    hidden = hidden.flatten(0, 1)[forest.source]
+    # index_select, because the backward pass of indexing adds up repeated places in no fixed order on several threads.
+    hidden = hidden.flatten(0, 1).index_select(0, forest.source)
     head = causal.get_output_embeddings()  # type: ignore[operator]
     if len(hidden) <= chunk:
         return _head_logps(head, hidden, forest.target)
