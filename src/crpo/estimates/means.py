@@ -15,8 +15,8 @@ class Estimate:
     ----------
     value, low, high : float
         The estimate and the ends of its interval; NaN when nothing was scored, or nothing is known of the spread.
-    prompts, tasks : int
-        How many prompts and tasks went into it.
+    prompts, tasks, seeds : int
+        How many prompts, tasks and training seeds went into it.
     """
 
     value: float
@@ -24,6 +24,7 @@ class Estimate:
     high: float
     prompts: int
     tasks: int
+    seeds: int = 1
 
 
 def mean_over_tasks(
