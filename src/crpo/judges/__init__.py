@@ -14,6 +14,10 @@ import numpy as np
 JUDGES = {
     "exact": "crpo.judges.exact:Exact",
     "embedding": "crpo.judges.embedding:Embedding",
+    "paragraphs": "crpo.judges.embedding:Paragraphs",
+    "words": "crpo.judges.words:Words",
+    "cross_encoder": "crpo.judges.cross_encoder:CrossEncoder",
+    "deberta": "crpo.judges.cross_encoder:Deberta",
 }
 
 
