@@ -63,7 +63,11 @@ def check_signal(signal: Signal) -> None:
 
 
 def check_metric(metric: Metric) -> None:
-    """Check a metric's contract: one float per prompt, the same twice, input unchanged, only samples with status ok.
+    """Check a metric's contract on a small table.
+
+    One float per prompt, by prompt_id; the same twice; the input unchanged; only samples with status "ok" count, and a
+    prompt that has none is NaN; the order of samples changes nothing; a prompt's value does not depend on other
+    prompts; one sample, emoji, right-to-left text and text without spaces give a number or NaN.
 
     Raises
     ------
@@ -73,12 +77,27 @@ def check_metric(metric: Metric) -> None:
     samples = example_answers()
     before = samples.copy(deep=True)
     values = metric(samples)
+    assert isinstance(values, pd.Series), f"{metric} must give a Series by prompt_id, gave {type(values).__name__}"
     assert sorted(values.index) == sorted(_TEXTS), f"{metric} must give one value per prompt_id"
     pd.testing.assert_frame_equal(samples, before, obj="the metric's input")
     assert _same(metric(samples), values), f"{metric} must give the same values twice"
+    shuffled = metric(samples.iloc[[6, 2, 0, 5, 3, 1, 4, 7]].reset_index(drop=True))
+    assert _same(shuffled[values.index], values), f"{metric}: the order of samples must not change a value"
+    for prompt in _TEXTS:
+        alone = metric(samples[samples["prompt_id"] == prompt].reset_index(drop=True))
+        assert _same(alone, values[[prompt]]), f"{metric}: a prompt's value must not depend on other prompts"
+    _check_statuses(metric, samples, values)
+    odd = metric(odd_answers())
+    assert not np.isinf(odd.to_numpy(float)).any(), f"{metric}: a value is infinite; return NaN where there is none"
+
+
+def _check_statuses(metric: Metric, samples: pd.DataFrame, values: pd.Series) -> None:
     failed = samples.iloc[:1].assign(status="error", response="an error message")
-    more = pd.concat([samples, failed], ignore_index=True)
+    more = pd.concat([failed, samples], ignore_index=True)
     assert _same(metric(more)[values.index], values), f"{metric} must leave out samples whose status is not ok"
+    none = metric(pd.concat([samples, failed.assign(prompt_id="a shoe")], ignore_index=True))
+    assert "a shoe" in none.index, f"{metric} must give one value per prompt_id, NaN where no sample is ok"
+    assert np.isnan(none["a shoe"]), f"{metric}: a prompt without a sample that is ok must be NaN, not {none['a shoe']}"
 
 
 def _same(left: np.ndarray | pd.Series, right: np.ndarray | pd.Series) -> bool:

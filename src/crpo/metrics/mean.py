@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from crpo.metrics.samples import usable
 from crpo.signals import Signal
 
 
@@ -24,7 +25,7 @@ class Mean:
     signal: Signal
 
     def __call__(self, samples: pd.DataFrame) -> pd.Series:
-        used = samples[samples["status"] == "ok"].reset_index(drop=True)
+        used = usable(samples)
         values = self.signal(used)
         if not isinstance(values, pd.Series):
             values = pd.Series(values, index=used["prompt_id"], dtype=float).groupby(level=0).mean()
