@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from crpo.recipe.sections import EvaluateSection, OutlierSection, TopSection
 from crpo.report import render_report
 from crpo.report.content import COLUMNS, ReportContent
+from crpo.stages.present import how_computed
 
 MODELS = ["base", "SFT", "DPO", "CrPO-nov", "CrPO-div", "CrPO-sur", "CrPO-qua", "CrPO-nov-div-sur", "CrPO-cre"]
 METRICS = ["novelty", "diversity", "surprise", "quality", "local_novelty", "words"]
@@ -175,6 +177,29 @@ def test_not_scored_is_said_and_never_zero(lean: ReportContent, page: str) -> No
     assert text.count("quality not scored): DPO.") == 3, "each scatter plot says which model it could not show"
 
 
+def test_outliers_are_counted_and_a_metric_that_selected_is_marked(lean: ReportContent) -> None:
+    marks = lean.estimates.assign(outliers=0, selected_on="False")
+    one = marks["split"].eq("all") & marks["model"].eq("DPO")
+    marks.loc[one & marks["metric"].eq("novelty"), "outliers"] = 2
+    marks.loc[one & marks["metric"].eq("quality"), ["outliers", "selected_on"]] = [1, "True"]
+    page = render_report(replace(lean, estimates=marks))
+    assert page.count("<small>2 outliers</small>") == page.count("<small>1 outlier</small>") == 1
+    assert page.count("<small>selected by it</small>") == 1
+    assert page.index("<small>1 outlier</small>") < page.index("<small>selected by it</small>")
+
+
+def test_the_page_says_which_samples_count_and_what_is_done_with_outliers() -> None:
+    plain = how_computed(EvaluateSection(), several_seeds=False)
+    assert "best" not in plain
+    assert "outlier" not in plain
+    told = how_computed(
+        EvaluateSection(top=TopSection(samples=3, by="surprise"), outliers=OutlierSection(rule="winsorise")),
+        several_seeds=True,
+    )
+    assert "Only the best 3 samples of each prompt by surprise count, so surprise is high by selection." in told
+    assert "3 scaled median absolute deviations from the median of its model and task is moved to that bound" in told
+
+
 def test_a_model_without_some_metric_is_not_scored_there(lean: ReportContent) -> None:
     part = lean.estimates.query("not (model == 'base' and metric == 'diversity')")
     assert render_report(replace(lean, estimates=part)).count("<em>not scored</em>") == 3
@@ -218,8 +243,9 @@ def test_all_data_come_first_and_the_splits_are_folded_below(page: str) -> None:
 
 
 def test_every_figure_is_there(page: str) -> None:
-    for name in ("scatter-novelty", "scatter-diversity", "scatter-surprise", "weights-6", "training-train-6", "raters"):
+    for name in ("scatter-novelty", "scatter-diversity", "scatter-surprise", "weights-CrPO-cre", "raters"):
         assert f'id="{name}-figure_1"' in page
+    assert 'id="training-train-CrPO-cre-figure_1"' in page
     assert len(re.findall(r'id="[\w-]+-figure_1"', page)) == 3 + 7 + 1 + 1 + 7 + 1
     assert "CrPO-nov: 25\u202f% zero" in page
 

@@ -1,4 +1,4 @@
-"""One page that shows what a run found, made from tables that were computed elsewhere."""
+"""One page that shows what a run found, made from tables that were computed elsewhere, and its figures as files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .content import ReportContent
+    from .gallery import Gallery
 
-__all__ = ["render_report"]
+__all__ = ["render_report", "write_report"]
 
 
 def render_report(content: ReportContent) -> str:
@@ -28,17 +29,42 @@ def render_report(content: ReportContent) -> str:
     --------
     >>> path.write_text(render_report(content), encoding="utf-8")  # doctest: +SKIP
     """
-    # matplotlib and jinja2 take a noticeable part of a second; who only imports the package need not wait for them.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
+    from .gallery import gallery
 
+    return _page(content, gallery(content))
+
+
+def write_report(content: ReportContent, folder: Path) -> Path:
+    """Write `report.html` and, for each of its figures, `figures/NAME.svg`, `.png` and `.csv`.
+
+    Parameters
+    ----------
+    content : ReportContent
+        The tables and texts to show.
+    folder : Path
+        Made when missing.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Examples
+    --------
+    >>> write_report(content, Path("runs/demo/report"))  # doctest: +SKIP
+    """
+    from crpo.tables import write_whole
+
+    from .files import write_figures
+    from .gallery import gallery
+
+    drawn = gallery(content)
+    write_figures(drawn.pictures, folder / "figures")
+    return write_whole(_page(content, drawn).encode(), folder / "report.html")
+
+
+def _page(content: ReportContent, drawn: Gallery) -> str:
     from .page import page_parts
+    from .rendering import SHARED, rendered
 
-    folder = Path(__file__).parent
-    pages = Environment(autoescape=True, loader=FileSystemLoader(folder), undefined=StrictUndefined, trim_blocks=True)
-    # Only figures drawn here and our own style sheet go in unescaped; every other text is somebody else's.
-    pages.filters.update(inline=Markup, words=lambda name: str(name).replace("_", " "))
-    style = Markup((folder / "style.css").read_text(encoding="utf-8"))  # noqa: S704
-    text = pages.get_template("page.html").render(style=style, **page_parts(content))
-    # A model's broken output may hold half a character, which no file can.
-    return text.encode("utf-8", "replace").decode("utf-8").strip() + "\n"
+    return rendered(SHARED, "page.html", [], page_parts(content, drawn))

@@ -56,9 +56,14 @@ def _prompt(rows: pd.DataFrame, models: list[str]) -> PromptAnswers:
 
 
 def _answer(row: dict) -> Answer:
-    text = _text(row["response"]).strip()
     status = _text(row["status"])
-    return Answer(text, _start(text), "" if status == "ok" else status or "no status")
+    return folded(_text(row["response"]), "" if status == "ok" else status or "no status")
+
+
+def folded(text: str, status: str = "") -> Answer:
+    """Return a text without the space around it, and the start that stays visible where it is long."""
+    text = text.strip()
+    return Answer(text, _start(text), status)
 
 
 def _start(text: str) -> str:

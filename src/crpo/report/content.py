@@ -6,30 +6,15 @@ from dataclasses import dataclass, fields
 
 import pandas as pd
 
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "versions": ("name", "version"),
-    "estimates": (
-        *("model", "metric", "split", "value", "low", "high"),
-        *("prompts", "tasks", "samples_used", "samples_left_out"),
-    ),
-    "metrics": ("metric", "meaning", "unit", "in_training"),
-    "samples": ("prompt_id", "task", "item", "prompt", "model", "sample", "response", "status"),
-    "weights": ("variant", "pair_id", "weight"),
-    "signal_account": (
-        *("variant", "pairs", "zero_share", "effective_sample_size"),
-        *("mean_weight", "median_weight", "unscored"),
-    ),
-    "training": ("model", "stage", "step", "name", "value"),
-    "raters": ("rater", "n", "mean", "discrimination", "kept", "reason"),
-    "quality_rater": ("task", "responses", "prompts", "correlation", "low", "high"),
-    "account": ("stage", "what", "count"),
-    "token_surprise": ("response_id", "prompt", "place", "text", "bits"),
-}
+from .columns import COLUMNS, OPTIONAL
 
 
 @dataclass(frozen=True)
 class ReportContent:
     """All that one report shows; the report computes no result of its own.
+
+    Low and high are the ends of 95 % intervals. Where a number is NaN the page says "not scored". Tables that may be
+    None or empty are shown when they hold something.
 
     Parameters
     ----------
@@ -47,10 +32,12 @@ class ReportContent:
     headline : list of str
         Sentences that say what was found.
     estimates : DataFrame
-        model, metric, split, value, low, high, prompts, tasks, samples_used, samples_left_out: one row per model,
-        metric and split. A value of NaN is shown as "not scored".
+        model, metric, split, value, low, high, prompts, tasks, samples_used, samples_left_out, and where known seeds,
+        outliers (how many values a rule dropped or moved) and selected_on (whether samples were selected by this
+        metric): one row per model, metric and split.
     metrics : DataFrame
-        metric, meaning, unit, in_training (whether some model's training weights used the metric).
+        metric, meaning, unit, in_training (whether some model's training weights used the metric), and where known
+        kind, higher_is and population (over which answers it is computed).
     samples : DataFrame
         prompt_id, task, item, prompt, model, sample, response, status.
     weights : DataFrame
@@ -58,7 +45,7 @@ class ReportContent:
     signal_account : DataFrame
         variant, pairs, zero_share, effective_sample_size, mean_weight, median_weight, unscored.
     training : DataFrame
-        model, stage, step, name, value: the training log, long.
+        model, stage, step, name, value: the training log, long; and seed where a model was trained more than once.
     raters : DataFrame or None
         rater, n, mean, discrimination, kept, reason.
     quality_rater : DataFrame or None
@@ -70,6 +57,32 @@ class ReportContent:
         One sentence that says how low and high were computed; empty to say nothing.
     token_surprise : DataFrame or None
         response_id, prompt, place, text, bits: the pieces of a few answers, each with its surprise.
+    arms : DataFrame or None
+        model, variant, lambda (NaN: the variant has none), policy, seed: what a study compares. Models with another λ
+        than 1 stand in the figure of λ and in folded tables.
+    by_seed : DataFrame or None
+        model, seed, metric, value: the estimates of split "all" for one seed each.
+    by_task : DataFrame or None
+        model, metric, task, value, low, high, prompts.
+    comparisons : DataFrame or None
+        model, metric, baseline, split, difference (model − baseline), low, high, p, p_holm, effect_size, prompts,
+        seeds, trained_on ("True" or "False": whether the metric was in this model's training weights; "": not known),
+        and where known selected_on.
+    front : DataFrame or None
+        As `crpo.stages.front.pareto_front` makes it.
+    bench : DataFrame or None
+        NoveltyBench: model, prompt_set, distinct, distinct_low, distinct_high, utility, utility_low, utility_high,
+        prompts, judge, quality_model, and where known seeds and calibrated (whether rewards were put into the
+        benchmark's ten classes by a rule of ours). Utilities are NaN where there are no rewards.
+    win_rates : DataFrame or None
+        dimension, model, against, wins, ties, losses, win_rate (0–1), low, high, and where known tie_rule ("half" a
+        win for both, or "drop"): people's votes.
+    collapse : DataFrame or None
+        As `crpo.stages.collapse.signs_of_collapse` makes it.
+    watched : DataFrame or None
+        model, seed, step, kind, message: warnings given while models were trained.
+    provenance : DataFrame or None
+        what, name, value: hashes of data and models, commit, command.
 
     Raises
     ------
@@ -94,6 +107,16 @@ class ReportContent:
     account: pd.DataFrame
     interval: str = ""
     token_surprise: pd.DataFrame | None = None
+    arms: pd.DataFrame | None = None
+    by_seed: pd.DataFrame | None = None
+    by_task: pd.DataFrame | None = None
+    comparisons: pd.DataFrame | None = None
+    front: pd.DataFrame | None = None
+    bench: pd.DataFrame | None = None
+    win_rates: pd.DataFrame | None = None
+    collapse: pd.DataFrame | None = None
+    watched: pd.DataFrame | None = None
+    provenance: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self) if field.name in COLUMNS):
@@ -102,15 +125,21 @@ class ReportContent:
                 object.__setattr__(self, name, _checked(name, table))
         _check_estimates(self.estimates, self.metrics)
 
+    def table(self, name: str) -> pd.DataFrame:
+        """Return a table, empty where it is None."""
+        found = getattr(self, name)
+        return pd.DataFrame(columns=[*COLUMNS[name], *OPTIONAL.get(name, ())]) if found is None else found
+
 
 def _checked(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table's needed columns with a fresh index; an empty table may come without columns."""
+    """Return the table's columns with a fresh index; an empty table may come without columns."""
+    names = [*COLUMNS[name], *OPTIONAL.get(name, ())]
     if table.empty:
-        return pd.DataFrame(columns=list(COLUMNS[name]))
+        return pd.DataFrame(columns=names)
     missing = [column for column in COLUMNS[name] if column not in table]
     if missing:
         raise ValueError(f"{name} lacks {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
-    return table.loc[:, list(COLUMNS[name])].reset_index(drop=True)
+    return table.reindex(columns=names).reset_index(drop=True)
 
 
 def _check_estimates(estimates: pd.DataFrame, metrics: pd.DataFrame) -> None:

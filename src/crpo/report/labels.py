@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
+
+from .drawing import ink_of
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top; in pixels
 
@@ -112,5 +113,4 @@ def _write(axes: Axes, leader: np.ndarray, box: Box, name: str, colour: str) -> 
         axes.plot(line[:, 0], line[:, 1], color=colour, linewidth=0.7, alpha=0.8, zorder=4)
     x, y = to_data.transform(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2))
     backing = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
-    ink = tuple(0.5 * part for part in to_rgb(colour))  # dark enough to read, and still the point's own
-    axes.text(x, y, name, fontsize=9, color=ink, ha="center", va="center", zorder=5, bbox=backing)
+    axes.text(x, y, name, fontsize=9, color=ink_of(colour), ha="center", va="center", zorder=5, bbox=backing)

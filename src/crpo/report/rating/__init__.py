@@ -28,18 +28,9 @@ def render_rating_page(content: RatingPage) -> str:
     --------
     >>> path.write_text(render_rating_page(content), encoding="utf-8")  # doctest: +SKIP
     """
-    # As in `crpo.report`: matplotlib and jinja2 are loaded by those who draw, not by those who import.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
+    from crpo.report.rendering import rendered
 
     from .page import page_parts
 
     folder = Path(__file__).parent
-    pages = Environment(autoescape=True, loader=FileSystemLoader(folder), undefined=StrictUndefined, trim_blocks=True)
-    # Only figures drawn here and our own style sheets go in unescaped; every other text is somebody else's.
-    pages.filters.update(inline=Markup)
-    sheets = [folder.parent / "style.css", folder / "rating.css"]
-    style = Markup("".join(sheet.read_text(encoding="utf-8") for sheet in sheets))  # noqa: S704
-    page = pages.get_template("page.html").render(style=style, **page_parts(content))
-    # A name may hold half a character, which no file can.
-    return page.encode("utf-8", "replace").decode("utf-8").strip() + "\n"
+    return rendered(folder, "page.html", [folder / "rating.css"], page_parts(content))
