@@ -25,6 +25,7 @@ from torch import nn
 from crpo.answers import Answers, answer_logps
 from crpo.forest import agreeing_layout
 from crpo.processes import from_first, is_first_process
+from crpo.training.trained import is_in_pieces
 
 FORMAT = 1  # raise it when the kernel's log-probs change
 VOLATILE = ("_name_or_path", "transformers_version", "use_cache")  # of a configuration: no log-prob depends on them
@@ -127,8 +128,7 @@ def model_key(model: nn.Module, *, adapters: bool = False, autocast: torch.dtype
     Name, shape, type and bytes of every tensor; class, configuration, version of transformers; with `adapters` their
     weights, settings and scaling too, without them nothing of them.
     """
-    # ZeRO-3 (ds_id) and FSDP (full_tensor) leave only a part of a weight here, which could be equal in two models.
-    if any(p.is_meta or hasattr(p, "ds_id") or hasattr(p, "full_tensor") for p in model.parameters()):
+    if is_in_pieces(model):  # a part of a weight could be equal in two models
         warnings.warn("the model is in pieces, so its reference log-probs are not cached", stacklevel=3)
         return None
     digest = hashlib.sha256(json.dumps(_settings(model, adapters, autocast), sort_keys=True, default=_plain).encode())

@@ -53,7 +53,7 @@ class ForestTrainer(WholeCheckpoints, Trainer, ABC):
         answers.check_lengths(args.tokens_per_row)
         if kwargs.get("eval_dataset") is not None:
             raise InputError("an evaluation data set is not supported yet", "Leave eval_dataset out.")
-        self.answers = answers
+        self.answers, self.chat = answers, chat
         self.sums: dict[str, torch.Tensor] = {}
         check_processes(args)
         self.attention, self.hidden_size = attention_of(causal_model(model)), hidden_size(model)
