@@ -14,7 +14,8 @@ from crpo.generators import Decoding, requests_for
 from crpo.generators.hf import HuggingFace
 from crpo.models import load_language_model
 from crpo.recipe.sections import EvaluateSection, GenerateSection, PolicySection
-from crpo.stages.evaluate import compare, estimate, evaluate
+from crpo.stages.compare import compare, estimate
+from crpo.stages.evaluate import evaluate
 from crpo.stages.generate import generate
 
 PROMPTS = [("p1", "name a use for a brick"), ("p2", "name a use for a rope")]
@@ -114,7 +115,7 @@ def test_metrics_use_ok_samples_only_and_count_the_rest() -> None:
     scores = evaluate(section, samples(), {"embedder": "minilm"}, seed=5)
     words = scores[scores["metric"] == "words"].set_index("prompt_id")
     assert words["value"].to_dict() == {"p1": 3.0, "p2": 3.0}
-    assert words["left_out"].to_dict() == {"p1": 1, "p2": 0}
+    assert words["left_out"].to_dict() == {"p1": 1, "p2": 2}  # two of p2 are missing: p1 has three
     diversity = scores[scores["metric"] == "diversity"].set_index("prompt_id")["value"]
     assert np.isfinite(diversity["p1"])
     assert np.isnan(diversity["p2"])  # one answer is not scored, never 0
@@ -127,7 +128,7 @@ def test_estimates_and_differences_are_over_prompts_then_tasks() -> None:
     scores = pd.concat([first, longer])
     estimates = estimate(section, scores).set_index(["model", "split"])
     assert estimates.loc[("m", "all"), "value"] == 3.0
-    assert estimates.loc[("m", "all"), "samples_left_out"] == 1
+    assert estimates.loc[("m", "all"), "samples_left_out"] == 3
     differences = compare(section, scores, "m")
     assert differences[["model", "difference", "prompts"]].to_numpy().tolist() == [["n", 1.0, 2]]
     assert differences["low"].isna().all()  # one prompt a task says nothing of the spread

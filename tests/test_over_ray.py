@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crpo.errors import InputError
-from crpo.generators import Decoding
+from crpo.errors import InputError, MissingExtraError
+from crpo.generators import Decoding, requests_for
 from crpo.generators.canned import Canned
 from crpo.generators.hf import HuggingFace
-from crpo.over_ray import draw_over_ray, score_over_ray
+from crpo.over_ray import AHEAD, draw_over_ray, score_over_ray
+from crpo.records.lines import decoded
 from crpo.signals.diversity import Diversity
 from crpo.signals.word_rarity import WordRarity
+from malformed import Command
 
 PROMPTS = [(f"p{i}", f"name a use for a {thing}") for i, thing in enumerate(["brick", "rope", "red door", "shoe"])]
 GRID = (Decoding(0.7, 0.95, 0, 2), Decoding(1.3, 1.0, 20, 1))
@@ -25,11 +30,15 @@ GRID = (Decoding(0.7, 0.95, 0, 2), Decoding(1.3, 1.0, 20, 1))
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Return ray, connected to a local cluster of two cores and a pretended GPU."""
+    """Return ray, connected to a local cluster of two cores and a pretended GPU, whose workers know the tests."""
     ray = pytest.importorskip("ray", reason="the ray extra is not installed")
-    ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, configure_logging=False, log_to_driver=False)
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [before])])
+    small = {"include_dashboard": False, "configure_logging": False, "log_to_driver": False}
+    ray.init(num_cpus=2, num_gpus=1, object_store_memory=80_000_000, **small)
     yield ray
     ray.shutdown()
+    os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
 
 
 def sorted_by_key(records: Any) -> list[dict[str, Any]]:
@@ -69,39 +78,101 @@ def test_an_error_in_a_worker_is_told_as_here(cluster: Any, tmp_path: Path) -> N
         list(draw_over_ray(Canned(str(tmp_path / "replies.csv")), PROMPTS, seed=0, had={}, workers=2))
 
 
-class Slow:
-    """Take a second for each sample and leave a file."""
+@dataclass(frozen=True)
+class Noting:
+    """Take a moment for each sample and leave a file when it is asked for."""
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
+    folder: str
+    grid: tuple[Decoding, ...] = (Decoding(),)
+    seconds: float = 0.2
 
     def __call__(self, prompts: Any, *, seed: int, had: Any = ()) -> Iterator[dict[str, Any]]:
-        for prompt_id, _ in prompts:
-            for sample in range(20):
-                Path(self.folder, f"{prompt_id}-{sample}").touch()
-                yield {"key": f"{prompt_id}-{sample}"}
-                time.sleep(1)
+        for request in [r for pair in prompts for r in requests_for(*pair, self.grid, seed)]:
+            if request.key not in had:
+                Path(self.folder, request.key).touch()
+                time.sleep(self.seconds)
+                yield {
+                    "key": request.key, "prompt_id": request.prompt_id, "prompt": request.prompt, "tokens": 10,
+                    "sample": request.sample, "response": f"a {request.random_seed}", "status": "ok", "seed": seed,
+                    "finish_reason": "stop", "temperature": 1.0, "top_p": 1.0, "top_k": 0,
+                }  # fmt: skip
+
+
+class Draining(Noting):
+    """The same; it looks into `had` before every request, and does."""
+
+    drains = True
 
 
 @pytest.mark.slow
 def test_records_arrive_one_by_one_and_workers_stop_when_nobody_listens(cluster: Any, tmp_path: Path) -> None:
-    records = draw_over_ray(Slow(str(tmp_path)), PROMPTS[:2], seed=0, had={}, workers=2)  # type: ignore[arg-type]
-    start = time.monotonic()
-    first = [next(records)["key"] for _ in range(4)]
-    assert time.monotonic() - start < 12
-    assert {key[:2] for key in first} == {"p0", "p1"}
+    generator = Noting(str(tmp_path), (Decoding(samples=20),), seconds=0.05)
+    records = draw_over_ray(generator, PROMPTS[:2], seed=0, had={}, workers=2)
+    first = [next(records)["prompt_id"] for _ in range(4)]
+    assert set(first) == {"p0", "p1"}
+    time.sleep(1)
+    asked = len(list(tmp_path.iterdir()))
+    assert asked <= 4 + 2 * (AHEAD + 1)  # of 40: while nobody takes records, no worker runs far ahead
+    next(records)
     records.close()  # type: ignore[attr-defined]
     time.sleep(1)
-    before = len(list(tmp_path.iterdir()))
-    time.sleep(2.5)
-    assert len(list(tmp_path.iterdir())) == before < 12
+    assert len(list(tmp_path.iterdir())) <= asked + 2
 
 
-def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
+GENERATE = (
+    'generate p.csv -o {}.csv --set grid=[{{"samples":12}}] --generator {{"use":"test_over_ray:{}","folder":"asked"}} '
+)
+RAY = "--set engine=ray --set workers=2 "
 
-    from crpo.errors import MissingExtraError
 
+@pytest.mark.slow
+def test_the_command_over_ray_writes_what_it_writes_here_and_either_continues_the_other(
+    cluster: Any, command: Command, tmp_path: Path
+) -> None:
+    prompts = pd.DataFrame(PROMPTS, columns=["prompt_id", "prompt"]).to_csv(index=False)  # type: ignore[arg-type]
+    quick = GENERATE.replace('"asked"', f'"{tmp_path}/asked","seconds":0')
+    assert command(quick.format("here", "Noting"), {"p.csv": prompts, "asked": None})[0] == 0
+    assert command(quick.format("there", "Noting") + RAY)[0] == 0
+    assert (tmp_path / "there.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
+    lines = (tmp_path / "there.records.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "there.records.jsonl").write_bytes(b"".join(lines[:20]))
+    assert command(quick.format("there", "Noting"))[0] == 0
+    assert (tmp_path / "there.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
+    code, _, error = command(quick.format("none", "Noting") + RAY + "--set worker_gpus=9")
+    assert (code, "no machine of the Ray cluster has 1 cores and 9 GPUs" in error) == (2, True)
+
+
+@pytest.mark.slow
+def test_at_a_cap_what_workers_have_asked_for_still_arrives(cluster: Any, command: Command, tmp_path: Path) -> None:
+    prompts = pd.DataFrame(PROMPTS, columns=["prompt_id", "prompt"]).to_csv(index=False)  # type: ignore[arg-type]
+    line = GENERATE.replace('"asked"', f'"{tmp_path}/asked"').format("s", "Draining") + RAY
+    code, _, error = command(line + "--max-tokens 60", {"p.csv": prompts, "asked": None})
+    assert (code, "of max_tokens 60" in error) == (7, True)
+    asked = {path.name for path in (tmp_path / "asked").iterdir()}
+    assert 6 <= len(asked) <= 6 + 2 * (AHEAD + 2)
+    kept = [decoded(row)["key"] for row in (tmp_path / "s.records.jsonl").read_bytes().splitlines()[1:]]
+    assert sorted(kept) == sorted(asked)
+    assert len(pd.read_csv(tmp_path / "s.csv")) == len(asked)
+
+
+@pytest.mark.slow
+def test_the_command_scores_over_ray_as_here(cluster: Any, command: Command, answers: pd.DataFrame) -> None:
+    files = {"a.csv": answers.to_csv(index=False)}
+    here = command("score a.csv -o here.csv --use word_rarity,diversity", files)
+    there = command(f"score a.csv -o there.csv --use word_rarity,diversity {RAY}")
+    assert here[0] == there[0] == 0
+    assert Path("there.csv").read_bytes() == Path("here.csv").read_bytes()
+    code, _, error = command(f"score a.csv -o none.csv --use word_rarity {RAY} --set worker_cpus=9")
+    assert (code, "no machine of the Ray cluster has 9 cores and 0 GPUs" in error) == (2, True)
+
+
+def test_without_ray_the_extra_is_named_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, command: Command, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match="needs the ray extra"):
         score_over_ray(WordRarity(), pd.DataFrame({"prompt_id": ["p"], "response": ["a"]}), workers=1)
+    files = {"p.csv": "prompt_id,prompt\np,P?\n", "asked": None}
+    code, _, error = command(GENERATE.format("s", "Noting") + RAY, files)
+    assert (code, "engine: ray needs the ray extra" in error) == (3, True)
+    assert not (tmp_path / "s.records.jsonl").exists()

@@ -19,7 +19,8 @@ class Estimate:
     Attributes
     ----------
     input_tokens : float
-        As in the records already there, on average; without any from the prompts' bytes.
+        As in the records already there, on average; without any from the prompts' bytes, and with the replies they
+        quote at their longest (NaN where that is not known).
     output_tokens : float
         As in the records already there; without any the most possible. NaN where neither is known.
     at_most : bool
@@ -28,6 +29,8 @@ class Estimate:
         US dollars, NaN where price or tokens are not known.
     seconds : float
         At the pace of earlier runs (`crpo.budget.pace`); NaN where there was none.
+    quoting : bool
+        Whether `input_tokens` holds quoted replies at their longest.
     """
 
     input_tokens: float
@@ -35,23 +38,24 @@ class Estimate:
     at_most: bool
     cost: float
     seconds: float
+    quoting: bool = False
 
     def facts(self) -> dict[str, str]:
         """Return the estimate in words."""
-        known = not math.isnan(self.output_tokens)
         most = "at most" if self.at_most else "about"
         return {
-            "input tokens": f"about {self.input_tokens:,.0f}",
-            "output tokens": f"{most} {self.output_tokens:,.0f}" if known else "not known",
+            "input tokens": _told(self.input_tokens, f"{'at most' if self.quoting else 'about'} {{:,.0f}}"),
+            "output tokens": _told(self.output_tokens, f"{most} {{:,.0f}}"),
             "cost": "not known" if math.isnan(self.cost) else f"{most} {money(self.cost)}",
-            "time": "not known" if math.isnan(self.seconds) else f"about {self.seconds:,.0f} s",
+            "time": _told(self.seconds, "about {:,.0f} s"),
         }
 
 
 def estimate_tokens(
-    prompts: Sequence[str], usage: Usage, max_new_tokens: int | None, price: Price | None, seconds: float = math.nan
-) -> Estimate:
-    """Return what one sample for each of `prompts` (one entry a sample) will use, given what earlier ones used.
+    prompts: Sequence[str], usage: Usage, max_new_tokens: int | None, price: Price | None, seconds: float = math.nan,
+    quoted: int = 0,
+) -> Estimate:  # fmt: skip
+    """Return what one reply to each of `prompts` (one entry a reply) will use, given what earlier ones used.
 
     Parameters
     ----------
@@ -59,16 +63,26 @@ def estimate_tokens(
     usage : Usage
         Of the records already there.
     max_new_tokens : int, optional
-        Most tokens of a sample; without it, and without records, the output is not known.
+        Most tokens of a reply; without it, and without records, the output is not known.
     price : Price, optional
     seconds : float
-        Time a sample took so far; NaN where not known.
+        Time a reply took so far; NaN where not known.
+    quoted : int
+        Replies that stand in the prompts besides their text, all prompts together.
     """
     bytes_of = {prompt: len(prompt.encode("utf-8", "surrogatepass")) for prompt in set(prompts)}
     tokens_in = float(sum(-(-bytes_of[prompt] // BYTES_PER_TOKEN) for prompt in prompts))
+    longest = math.nan if max_new_tokens is None else float(max_new_tokens)
     if usage.input_counted:
         tokens_in = usage.input_tokens / usage.input_counted * len(prompts)
-    most = math.nan if max_new_tokens is None else float(max_new_tokens * len(prompts))
+    elif quoted:
+        tokens_in += quoted * longest
+    most = longest * len(prompts)
     tokens_out = usage.output_tokens / usage.counted * len(prompts) if usage.counted else most
     cost = math.nan if price is None else dollars(tokens_in, tokens_out, price)
-    return Estimate(tokens_in, tokens_out, not usage.counted, cost, seconds * len(prompts))
+    quoting = bool(quoted) and not usage.input_counted
+    return Estimate(tokens_in, tokens_out, not usage.counted, cost, seconds * len(prompts), quoting)
+
+
+def _told(value: float, words: str) -> str:
+    return "not known" if math.isnan(value) else words.format(value)

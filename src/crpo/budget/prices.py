@@ -33,12 +33,12 @@ def money(cost: float) -> str:
     return f"${cost:,.2f}" if cost >= 0.1 or cost == 0 else f"${cost:.2g}"
 
 
-def read_prices(path: Path | None = None) -> dict[str, Price]:
+def read_prices(path: str | Path | None = None) -> dict[str, Price]:
     """Return prices by the exact name of the model: the package's, under those of a file of the user's.
 
     Parameters
     ----------
-    path : Path, optional
+    path : path, optional
         YAML: `model: {input: dollars, output: dollars}`, per million tokens.
 
     Raises
@@ -46,7 +46,7 @@ def read_prices(path: Path | None = None) -> dict[str, Price]:
     InputError
         When the file is not there, or an entry is not of that form.
     """
-    return {**_prices(PRICES), **({} if path is None else _prices(path))}
+    return {**_prices(PRICES), **({} if path is None else _prices(Path(path)))}
 
 
 def _prices(path: Path) -> dict[str, Price]:

@@ -63,24 +63,34 @@ def usage_of(records: Iterable[Mapping[str, Any]]) -> Usage:
 
 @dataclass(frozen=True)
 class Caps:
-    """Most that all records of a file together may cost; None is no cap.
+    """Most that records may cost; None is no cap.
 
     A cap is looked at after every record, so it is passed by at most what was under way when it was reached.
+
+    Attributes
+    ----------
+    max_tokens, max_cost
+        Of all records of a file, and of those elsewhere; US dollars.
+    tokens_elsewhere, cost_elsewhere
+        What other files have used already that stand under the same caps.
     """
 
     max_tokens: int | None = None
     max_cost: float | None = None
+    tokens_elsewhere: int = 0
+    cost_elsewhere: float = 0.0
 
     def check(self, model: str, price: Price | None) -> None:
         """Raise InputError when a cap on the cost cannot be kept, as the price is not known."""
         if self.max_cost is not None and price is None:
-            raise InputError(f"--max-cost: the price of {model or 'this generator'} is not known",
-                             "Give it with --prices FILE, or cap the tokens with --max-tokens.")  # fmt: skip
+            raise InputError(f"max_cost: the price of {model or 'this generator'} is not known",
+                             "Give it in a file of prices (--prices, generate.prices), or cap max_tokens.")  # fmt: skip
 
     def reached(self, usage: Usage, price: Price | None) -> str | None:
         """Return which cap is reached, in words; None when none is."""
-        if self.max_tokens is not None and usage.tokens >= self.max_tokens:
-            return f"{usage.tokens:,} tokens are used, of --max-tokens {self.max_tokens:,}"
-        if self.max_cost is not None and usage.cost(price) >= self.max_cost:
-            return f"{money(usage.cost(price))} are spent, of --max-cost {money(self.max_cost)}"
+        tokens = usage.tokens + self.tokens_elsewhere
+        if self.max_tokens is not None and tokens >= self.max_tokens:
+            return f"{tokens:,} tokens are used, of max_tokens {self.max_tokens:,}"
+        if self.max_cost is not None and usage.cost(price) + self.cost_elsewhere >= self.max_cost:
+            return f"{money(usage.cost(price) + self.cost_elsewhere)} are spent, of max_cost {money(self.max_cost)}"
         return None

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crpo.cli.options import Changes, Json, Output, check_file, check_models, check_output, section, tell
+from crpo.cli.options import (
+    Changes,
+    Json,
+    Output,
+    Tasks,
+    check_file,
+    check_models,
+    check_output,
+    section,
+    spec_of,
+    tell,
+)
 from crpo.errors import BudgetReachedError, InputError
+
+if TYPE_CHECKING:
+    from crpo.recipe.sections import GenerateSection
 
 LOCAL = ("hf", "vllm")  # generators whose model is a folder or a hub id
 
@@ -19,8 +33,9 @@ def generate(
     output: Output,
     model: Annotated[str, typer.Option(help="Hub id or folder; for a provider its name of the model.")] = "",
     generator: Annotated[
-        str, typer.Option(help="Who draws: hf, canned, …, module:Name, or {use: name, setting: value}.")
-    ] = "hf",
+        str | None,
+        typer.Option(help="Who draws: hf (default), vllm, openai, …, module:Name, or {use: name, setting: value}."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The model's name in the table; its last part by default.")] = None,
     revision: Annotated[str | None, typer.Option(help="Commit of a hub model.")] = None,
     chat_template: Annotated[str | None, typer.Option(help="own (the tokenizer's) or plain.")] = None,
@@ -38,6 +53,7 @@ def generate(
         Path | None,
         typer.Option(help="YAML of prices of your own: model: {input: 2.5, output: 10}, per million tokens."),
     ] = None,
+    tasks: Tasks = None,
     changes: Changes = None,
     json: Json = False,
 ) -> None:
@@ -45,50 +61,64 @@ def generate(
 
     Example: crpo generate prompts.csv --model models/crpo -o samples.csv --set max_new_tokens=64
 
+    Example: crpo generate prompts.csv --model models/crpo -o samples.csv --set engine=ray --set workers=8
+
     Every sample is written to OUTPUT_STEM.records.jsonl as it arrives. The same command draws what is missing and asks
-    again for what failed. With other settings it ends with exit code 4, beside another process with 5, at a cap with 7:
-    OUTPUT then holds the samples so far, and the same command with a higher cap continues.
+    again for what failed. With other settings it ends with exit code 4, beside another process with 5, with more failed
+    samples than max_error_share with 6, at a cap with 7: OUTPUT then holds what there is, and the same command, at a
+    cap with a higher one, continues.
     """
     from crpo.budget import Caps, read_prices
     from crpo.datasets import read_data
+    from crpo.over_ray import need_ray
     from crpo.recipe.sections import GenerateSection, PolicySection
     from crpo.stages.generate import generate as generate_stage
-    from crpo.stages.order import foresee, plan_samples
+    from crpo.stages.order import check_ready, foresee, plan_samples
 
     records, pace = output.with_suffix(".records.jsonl"), output.with_suffix(".pace.json")
     check_output(output, prompts)
     check_file(records, prompts)
-    spec = _spec(generator)
+    drawer = None if generator is None else spec_of(generator, "--generator")
     chosen = {"model": model or None, "revision": revision, "chat_template": chat_template, "dtype": dtype}
-    settings, policy = section(GenerateSection, changes), section(PolicySection, None, **chosen)
+    given = {"max_cost": max_cost, "max_tokens": max_tokens, "prices": None if prices is None else str(prices)}
+    given["generator"] = drawer
+    settings, policy = section(GenerateSection, changes, **given), section(PolicySection, None, **chosen)
+    if settings.baselines:
+        raise InputError("baselines are of a whole run", "Name the one to draw from with --generator.")
     table = read_data(prompts, "prompts")
+    spec = settings.generator
     _check_model(spec, model)
-    order = plan_samples(settings, policy, model, table, generator=spec)
-    price, caps = read_prices(prices).get(order.model), Caps(max_tokens, max_cost)
+    order = plan_samples(settings, policy, model, table, generator=spec, tasks=tasks)
+    price, caps = read_prices(settings.prices).get(order.model), Caps(settings.max_tokens, settings.max_cost)
     caps.check(order.model, price)
     if dry_run:
         facts, estimate = foresee(order, records, price, pace)
         numbers = {"estimated_cost": None if math.isnan(estimate.cost) else estimate.cost} if json else {}
         return tell({**facts, **estimate.facts(), **numbers}, json)
+    if settings.engine == "ray":
+        need_ray()
+    check_ready(order.generator)
     label = name or Path(model).name or _name(spec)
     try:
-        samples = generate_stage(settings, policy, model, label, table, records, None, spec, caps, prices, pace)
+        samples = generate_stage(settings, policy, model, label, table, records, None, spec, caps, pace, tasks)
     except BudgetReachedError as reached:
         _write_what_is_there(order, records, label, output)
         raise reached
-    _finish(samples, output, json)
+    _finish(settings, samples, label, output, json)
     return None
 
 
-def _finish(samples: Any, output: Path, json: bool) -> None:
+def _finish(settings: GenerateSection, samples: Any, label: str, output: Path, json: bool) -> None:
     from crpo.progress import say
+    from crpo.stages.generate import check_failures
     from crpo.tables import write_table
 
     write_table(samples, output)
     statuses = {str(status): int(count) for status, count in samples["status"].value_counts().items()}
+    tell({"samples": len(samples), **statuses, "written": str(output)}, json)
+    check_failures(settings, samples, label)
     if "error" in statuses:
         say(f"  {statuses['error']:,} samples failed; the same command again asks for them once more")
-    tell({"samples": len(samples), **statuses, "written": str(output)}, json)
 
 
 def _write_what_is_there(order: Any, records: Path, label: str, output: Path) -> None:
@@ -105,17 +135,6 @@ def _write_what_is_there(order: Any, records: Path, label: str, output: Path) ->
             return
     write_table(samples, output)
     say(f"  {output} holds {len(samples):,} of {len(order.requests):,} samples")
-
-
-def _spec(generator: str) -> str | dict[str, Any]:
-    import yaml
-
-    if not generator.lstrip().startswith("{"):
-        return generator
-    try:
-        return yaml.safe_load(generator)
-    except yaml.YAMLError:
-        raise InputError(f"--generator {generator!r} is not YAML", "Write {use: name, setting: value}.") from None
 
 
 def _name(spec: str | dict[str, Any]) -> str:

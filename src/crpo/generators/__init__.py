@@ -3,6 +3,11 @@
 A generator is called with prompts, the seed, and the keys of samples already had; it yields a record per new sample.
 When a budget is spent it is closed, unless it has a class attribute `drains` that is true: then it promises to look
 into `had` before every request it sends, `had` says yes to every key from then on, and what is under way still arrives.
+Settings that change no sample are fields with `repr=False`: they may change between two runs of one file of records.
+
+A class attribute `paid` that is false says that its samples cost no money. A method `ready()` raises what would stop
+the first sample (no key, no library) and asks nothing; `will_ask(requests, records)` is for generators that need more
+than one reply to a sample (see `InTurns`). All three are optional.
 
 A record has `key, prompt_id, prompt, sample, response, status, finish_reason, tokens` (of the reply)`, temperature,
 top_p, top_k, seed`, and may have `input_tokens, output_tokens, thinking_tokens` (int, or None where not known): what is
@@ -28,6 +33,7 @@ GENERATORS = {
     "openai": "crpo.generators.openai:OpenAI",
     "anthropic": "crpo.generators.anthropic:Anthropic",
     "gemini": "crpo.generators.gemini:Gemini",
+    "vllm": "crpo.generators.vllm:Vllm",
     "in_turns": "crpo.generators.in_turns:InTurns",
 }
 

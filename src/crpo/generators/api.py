@@ -119,8 +119,7 @@ class Api:
     def __call__(
         self, prompts: Sequence[tuple[str, str]], *, seed: int, had: Container[str] = ()
     ) -> Iterator[dict[str, Any]]:
-        if not _installed(self.library):
-            raise needs_extra(f"the generator {self.service}", "api")
+        self.ready()
         key = self._key()
         secrets = [key, *secrets_in_environment()] if key != NO_KEY else secrets_in_environment()
         own = [key] if key != NO_KEY else []
@@ -128,6 +127,12 @@ class Api:
             jobs = self._jobs(prompts, seed, had)
             for request, reply in exchange(jobs, lambda: self._connected(key), self.concurrency, had):
                 yield record_of(request, reply, own)
+
+    def ready(self) -> None:
+        """Raise MissingExtraError without the library, InputError without a key."""
+        if not _installed(self.library):
+            raise needs_extra(f"the generator {self.service}", "api")
+        self._key()
 
     @property
     def address(self) -> str:

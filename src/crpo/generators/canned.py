@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from crpo.errors import InputError
 from crpo.generators import Decoding, requests_for
@@ -32,6 +32,8 @@ class Canned:
 
     replies: str
     grid: tuple[Decoding, ...] = (Decoding(),)
+
+    paid: ClassVar[bool] = False
 
     def __call__(
         self, prompts: Sequence[tuple[str, str]], *, seed: int, had: Container[str] = ()

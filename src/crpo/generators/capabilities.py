@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from importlib import resources
@@ -78,7 +79,8 @@ def capabilities_of(service: str, server: str, model: str, own: str = "") -> Cap
     InputError
         When the file is not there or not of this form.
     """
-    rows = _rows(resources.files("crpo.generators").joinpath("capabilities.yaml").read_text(encoding="utf-8"), "crpo's")
+    text = resources.files("crpo.generators").joinpath("capabilities.yaml").read_text(encoding="utf-8")
+    rows = [*_rows(text, "crpo's")]
     if own:
         if not Path(own).is_file():
             raise InputError(f"there is no table of capabilities {own}", "Check the name.")
@@ -126,9 +128,10 @@ def _refusal(what: str, model: str) -> InputError:
     )
 
 
-def _rows(text: str, name: str) -> list[Row]:
+@functools.cache
+def _rows(text: str, name: str) -> tuple[Row, ...]:
     try:
-        return TypeAdapter(list[Row]).validate_python(yaml.safe_load(text))
+        return tuple(TypeAdapter(list[Row]).validate_python(yaml.safe_load(text)))
     except yaml.YAMLError as error:
         raise InputError(f"{name}: not YAML: {error}", "Correct the file.") from error
     except ValidationError as error:

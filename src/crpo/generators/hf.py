@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from crpo.generators import Decoding, Request, requests_for
 from crpo.generators.branching import branches_rightly, draw
@@ -23,6 +24,8 @@ class HuggingFace:
     floating point: in another batch logits differ in their last digits, and a token whose random number falls within
     that difference of the border between two tokens comes out as the other one. `docs/benchmarks.md` says how often: in
     bfloat16, often.
+
+    The model is loaded when the first sample is drawn, and once: it stays with the generator.
 
     Where a model does not give the same logits in a shared batch (`branches_rightly`, tried on two prompts at the
     start), a message says so and each prompt is given to the model's own `generate`.
@@ -50,7 +53,19 @@ class HuggingFace:
     chat_template: str = "own"
     dtype: str = "float32"
     revision: str | None = None
-    tokens_per_batch: int = 16384
+    tokens_per_batch: int = field(default=16384, repr=False)
+
+    paid: ClassVar[bool] = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings: a generator sent to another process loads its model there."""
+        return {name: value for name, value in vars(self).items() if name != "_loaded"}
+
+    @functools.cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        return load_language_model(
+            self.model, revision=self.revision, dtype=self.dtype, chat_template=self.chat_template
+        )
 
     def __call__(
         self, prompts: Sequence[tuple[str, str]], *, seed: int, had: Container[str] = ()
@@ -59,41 +74,60 @@ class HuggingFace:
         wanted = _missing(asked, had)
         if not wanted:
             return
-        model, chat = load_language_model(
-            self.model, revision=self.revision, dtype=self.dtype, chat_template=self.chat_template
-        )
-        ends = _end_tokens(model.eval(), chat)
+        model, chat = self._loaded
         work = [(chat.prompt_ids(own[0].prompt), own) for own in wanted]
-        drawing = _drawn_together if branches_rightly(model, [ids for ids, _ in work]) else _drawn_apart
-        if drawing is _drawn_apart:
-            say(f"  {self.model} differs in shared batches: each prompt is a batch of its own")
-        for planned in _batches(work, self.max_new_tokens, self.tokens_per_batch):
-            batch = [(ids, left) for ids, own in planned for left in _missing([own], had)]
-            read = {own[0].key: len(ids) for ids, own in batch}
-            for request, ids in drawing(model, batch, ends, self.max_new_tokens):
-                yield {**self._record(request, ids, ends, chat), "input_tokens": read.get(request.key, 0)}
+        yield from drawn_from(
+            model.eval(), chat.tokenizer, work, self.max_new_tokens, tokens_per_batch=self.tokens_per_batch, had=had
+        )
 
-    def _record(self, request: Request, ids: list[int], ends: list[int], chat: Any) -> dict[str, Any]:
-        length = next((i for i, token in enumerate(ids) if token in ends), None)
-        whole = chat.tokenizer.decode(ids[:length], skip_special_tokens=True).replace("\x00", "\ufffd").strip()
-        text, thinking = without_thinking(whole)
-        status = "truncated" if length is None else "ok" if text else "empty"
-        tokens = len(ids) if length is None else length + 1
-        return {
-            "key": request.key, "prompt_id": request.prompt_id, "prompt": request.prompt, "sample": request.sample,
-            "response": text, "status": status, "finish_reason": "length" if length is None else "stop",
-            "tokens": tokens, "output_tokens": tokens, "thinking_characters": thinking,
-            "temperature": request.decoding.temperature, "top_p": request.decoding.top_p,
-            "top_k": request.decoding.top_k, "seed": request.seed,
-        }  # fmt: skip
+
+Work = list[tuple[list[int], list[Request]]]
+
+
+def drawn_from(
+    model: Any, tokenizer: Any, work: Work, max_new_tokens: int, *, tokens_per_batch: int, had: Container[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """Yield a record per sample of a model in memory, which is to be in its evaluation mode.
+
+    Parameters
+    ----------
+    model, tokenizer
+    work : list of (prompt's token ids, requests)
+        At least one prompt; a prompt's requests share it.
+    max_new_tokens, tokens_per_batch
+        See `HuggingFace`.
+    had : container of str
+        Keys of samples that are not wanted any more.
+    """
+    ends = _end_tokens(model, tokenizer)
+    drawing = _drawn_together if branches_rightly(model, [ids for ids, _ in work]) else _drawn_apart
+    if drawing is _drawn_apart:
+        say("  the model differs in shared batches: each prompt is a batch of its own")
+    for planned in _batches(work, max_new_tokens, tokens_per_batch):
+        batch = [(ids, left) for ids, own in planned for left in _missing([own], had)]
+        read = {own[0].key: len(ids) for ids, own in batch}
+        for request, ids in drawing(model, batch, ends, max_new_tokens):
+            yield {**_record(request, ids, ends, tokenizer), "input_tokens": read.get(request.key, 0)}
+
+
+def _record(request: Request, ids: list[int], ends: list[int], tokenizer: Any) -> dict[str, Any]:
+    length = next((i for i, token in enumerate(ids) if token in ends), None)
+    whole = tokenizer.decode(ids[:length], skip_special_tokens=True).replace("\x00", "\ufffd").strip()
+    text, thinking = without_thinking(whole)
+    status = "truncated" if length is None else "ok" if text else "empty"
+    tokens = len(ids) if length is None else length + 1
+    return {
+        "key": request.key, "prompt_id": request.prompt_id, "prompt": request.prompt, "sample": request.sample,
+        "response": text, "status": status, "finish_reason": "length" if length is None else "stop",
+        "tokens": tokens, "output_tokens": tokens, "thinking_characters": thinking,
+        "temperature": request.decoding.temperature, "top_p": request.decoding.top_p,
+        "top_k": request.decoding.top_k, "seed": request.seed,
+    }  # fmt: skip
 
 
 def _missing(asked: list[list[Request]], had: Container[str]) -> list[list[Request]]:
     """Return those requests that are not had yet, prompt by prompt, without prompts that miss none."""
     return [missing for own in asked if (missing := [request for request in own if request.key not in had])]
-
-
-Work = list[tuple[list[int], list[Request]]]
 
 
 def _batches(work: Work, max_new_tokens: int, tokens_per_batch: int) -> Iterator[Work]:
@@ -146,7 +180,7 @@ def _drawn_apart(model: Any, batch: Work, ends: list[int], max_new_tokens: int) 
         yield from zip(own, drawn[:, len(ids) :].tolist(), strict=True)
 
 
-def _end_tokens(model: Any, chat: Any) -> list[int]:
+def _end_tokens(model: Any, tokenizer: Any) -> list[int]:
     ends = getattr(model.generation_config, "eos_token_id", None)
     ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
-    return list(dict.fromkeys([*ends, chat.tokenizer.eos_token_id]))
+    return list(dict.fromkeys([*ends, tokenizer.eos_token_id]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,11 +32,11 @@ class InTurns:
         Name of a protocol, see `read_protocols`.
     generator : str or mapping
         Who replies: a name of `GENERATORS`, `module:Name`, or `{use: name, **settings}`. A local model is loaded once
-        for each turn.
+        for all turns.
     grid : tuple of Decoding
         Settings and numbers of samples, for each turn.
     protocols : str
-        A YAML file of protocols of one's own; "" for the package's alone.
+        A YAML file of protocols of one's own; "" for the package's alone. Where it lies changes no sample.
     model, max_new_tokens, chat_template, dtype, revision
         Settings of the generator, where it has them and they are not among those of `generator`; None leaves them as
         they are. `max_new_tokens` is for each turn. Model and `max_new_tokens` are then what the generator has.
@@ -55,7 +55,7 @@ class InTurns:
     protocol: str
     generator: Spec
     grid: tuple[Decoding, ...] = (Decoding(),)
-    protocols: str = ""
+    protocols: str = field(default="", repr=False)
     model: str | None = None
     max_new_tokens: int | None = None
     chat_template: str | None = None
@@ -67,11 +67,12 @@ class InTurns:
         turns = protocol(self.protocol, self.protocols or None)
         object.__setattr__(self, "turns", tuple((turn.name, turn.ask) for turn in turns))
         name = self.generator if isinstance(self.generator, str) else str(self.generator.get("use"))
-        object.__setattr__(self, "model", getattr(self._replying, "model", name))
-        object.__setattr__(self, "max_new_tokens", getattr(self._replying, "max_new_tokens", None))
+        object.__setattr__(self, "model", getattr(self.replying, "model", name))
+        object.__setattr__(self, "max_new_tokens", getattr(self.replying, "max_new_tokens", None))
 
     @functools.cached_property
-    def _replying(self) -> Generator:
+    def replying(self) -> Generator:
+        """The generator that replies."""
         names = ("grid", "model", "max_new_tokens", "chat_template", "dtype", "revision")
         settings = {name: value for name in names if (value := getattr(self, name)) is not None}
         return build(with_models(self.generator, GENERATORS, settings), GENERATORS, "generator")
@@ -79,7 +80,32 @@ class InTurns:
     @property
     def drains(self) -> bool:
         """Whether what is under way still arrives when a budget is spent: as the generator has it."""
-        return getattr(self._replying, "drains", False)
+        return getattr(self.replying, "drains", False)
+
+    @property
+    def paid(self) -> bool:
+        """Whether replies cost money: as the generator has it."""
+        return getattr(self.replying, "paid", True)
+
+    def ready(self) -> None:
+        """Raise what would stop the first reply."""
+        getattr(self.replying, "ready", lambda: None)()
+
+    def will_ask(self, requests: Sequence[Request], records: Iterable[Mapping[str, Any]]) -> tuple[list[str], int]:
+        """Return what is still to be asked for samples, a question each turn, and how many replies stand in them.
+
+        The replies themselves are left out of the questions, as they are not known before. `records` are those there
+        are: turns that have one that did not fail are not asked again.
+        """
+        there = {(r["prompt_id"], r["sample"]) for r in records if "turn" in r and r["status"] != "error"}
+        asked, quoted = [], 0
+        for request in requests:
+            for turn in (Turn(name=name, ask=ask) for name, ask in self.turns):
+                if (f"{request.prompt_id}/{turn.name}", request.sample) in there:
+                    continue
+                asked.append(fill_in(turn, {**dict.fromkeys(turn.quotes(), ""), PROMPT: request.prompt}))
+                quoted += sum(name != PROMPT for name in turn.places())
+        return asked, quoted
 
     def __call__(
         self, prompts: Sequence[tuple[str, str]], *, seed: int, had: Container[str] = ()
@@ -125,7 +151,7 @@ class InTurns:
     ) -> Iterator[dict[str, Any]]:  # fmt: skip
         """Yield a record for each question that is not had; a question of several samples is put as one prompt."""
         pairs = list(dict.fromkeys(question for _, question in questions.values()))
-        for record in self._replying(pairs, seed=seed, had=_AllBut(kept_as, had)):
+        for record in self.replying(pairs, seed=seed, had=_AllBut(kept_as, had)):
             yield {**record, "turn": turn.name}
 
 

@@ -14,6 +14,7 @@ from crpo.budget import Caps, Price, Usage, add_to_pace, read_prices, usage_of
 from crpo.components import Spec
 from crpo.errors import BudgetReachedError, InputError, TooManyFailuresError
 from crpo.generators import STATUSES
+from crpo.over_ray import draw_over_ray, on_workers
 from crpo.progress import say, track
 from crpo.recipe.sections import GenerateSection, PolicySection
 from crpo.records import RecordStore
@@ -37,8 +38,8 @@ def generate(
     source: str | None = None,
     generator: Spec = "hf",
     caps: Caps = NO_CAPS,
-    prices: Path | None = None,
     pace: Path | None = None,
+    tasks: str | Path | None = None,
 ) -> pd.DataFrame:
     """Draw samples for every prompt over the decoding grid.
 
@@ -64,16 +65,17 @@ def generate(
         A name of `GENERATORS`, `module:Name`, or `{use: name, **settings}`; settings of the section and the policy are
         filled into its fields of the same names.
     caps : Caps
-        Most tokens and dollars of all records of the file.
-    prices : Path, optional
-        See `read_prices`.
+        Most tokens and dollars of all records of the file; prices are the package's and those of `section.prices`.
     pace : Path, optional
         File in which the time a sample takes is kept for later estimates (`crpo.budget.pace`).
+    tasks : path, optional
+        Task templates of one's own (`crpo.tasks`), for `lengths`.
 
     Returns
     -------
     DataFrame
-        The samples table, ordered by prompt and sample: what could be drawn.
+        The samples table, ordered by prompt and sample: what could be drawn. Whether too much of it failed is for the
+        caller to ask (`check_failures`), who writes it first.
 
     Raises
     ------
@@ -84,13 +86,22 @@ def generate(
     RunMismatchError, RunInUseError, InputError
         As `RecordStore`.
     """
-    order = plan_samples(section, policy, model, prompts, source, generator)
-    price = read_prices(prices).get(order.model)
+    order = plan_samples(section, policy, model, prompts, source, generator, tasks)
+    price = read_prices(section.prices).get(order.model)
     caps.check(order.model, price)
     with RecordStore(records, order.about) as store:
         _tell_what_is_there(order, store, label)
-        _draw(order, store, label, caps, price, pace)
+        _draw(section, order, store, label, caps, price, pace)
         return samples_of(order, store, label)
+
+
+def check_failures(section: GenerateSection, samples: pd.DataFrame, label: str) -> None:
+    """Raise TooManyFailuresError (exit code 6) where more than `max_error_share` of the samples have status "error"."""
+    failed = int((samples["status"] == "error").sum())
+    if failed > section.max_error_share * len(samples):
+        allowed = f"max_error_share {section.max_error_share:g}"
+        raise TooManyFailuresError(f"{failed:,} of {len(samples):,} samples of {label} failed, more than {allowed}",
+                                   "The same command again asks for these once more.")  # fmt: skip
 
 
 def samples_of(order: Order, store: RecordStore, label: str) -> pd.DataFrame:
@@ -104,7 +115,7 @@ def samples_of(order: Order, store: RecordStore, label: str) -> pd.DataFrame:
     found = [record for request in order.requests if (record := store.get(request.key)) is not None]
     table = pd.DataFrame(found).assign(model=label).reindex(columns=[*SAMPLE_COLUMNS, *USAGE_COLUMNS])
     table[USAGE_COLUMNS] = table[USAGE_COLUMNS].astype("Int64")
-    extra = [column for column in ("task", "item", "split") if column in order.prompts]
+    extra = [column for column in ("task", "item", "split", "language") if column in order.prompts]
     table = table.merge(order.prompts[["prompt_id", *extra]], on="prompt_id", how="inner")
     if not (table["status"] == "ok").any():
         counts = table["status"].value_counts().to_dict()
@@ -139,27 +150,30 @@ class _Had(Mapping[str, Any]):
         return len(list(iter(self)))
 
 
-def _draw(order: Order, store: RecordStore, label: str, caps: Caps, price: Price | None, pace: Path | None) -> None:
+def _draw(
+    section: GenerateSection, order: Order, store: RecordStore, label: str, caps: Caps, price: Price | None,
+    pace: Path | None,
+) -> None:  # fmt: skip
     had, usage, missing = _Had(store), usage_of(store.lines), len(order.missing(store))
     had.spent = caps.reached(usage, price) is not None
     if missing and not had.spent:
         before, start = usage.samples, time.monotonic()
         try:
-            _draw_missing(order, store, label, caps, price, had, usage)
+            _draw_missing(section, order, store, label, caps, price, had, usage)
         finally:
             if pace is not None and usage.samples > before:
                 add_to_pace(pace, usage.samples - before, time.monotonic() - start)
     reached, left = caps.reached(usage, price), len(order.missing(store))
     if reached and left:
         there = f"{len(order.requests) - left:,} of {len(order.requests):,} samples are in {store.path}"
-        raise BudgetReachedError(f"{label}: {reached}; {there}", "The same command with a higher cap continues.")
+        raise BudgetReachedError(f"{label}: {reached}; {there}", "The same with a higher cap continues.")
 
 
 def _draw_missing(
-    order: Order, store: RecordStore, label: str, caps: Caps, price: Price | None, had: _Had, usage: Usage
-) -> None:
-    pairs = list(zip(order.prompts["prompt_id"], order.prompts["prompt"], strict=True))
-    drawn = order.generator(pairs, seed=order.seed, had=had)
+    section: GenerateSection, order: Order, store: RecordStore, label: str, caps: Caps, price: Price | None, had: _Had,
+    usage: Usage,
+) -> None:  # fmt: skip
+    drawn = _drawn(section, order, had)
     closing = contextlib.closing(drawn) if hasattr(drawn, "close") else contextlib.nullcontext()  # type: ignore[type-var]
     samples = {request.key for request in order.requests}
     with closing, track(f"samples of {label}", len(order.requests)) as advance:
@@ -172,6 +186,13 @@ def _draw_missing(
             had.spent = had.spent or caps.reached(usage, price) is not None
             if had.spent and not getattr(order.generator, "drains", False):
                 break
+
+
+def _drawn(section: GenerateSection, order: Order, had: _Had) -> Iterator[dict[str, Any]]:
+    pairs = list(zip(order.prompts["prompt_id"], order.prompts["prompt"], strict=True))
+    if section.engine == "local":
+        return order.generator(pairs, seed=order.seed, had=had)
+    return draw_over_ray(order.generator, pairs, seed=order.seed, had=had, **on_workers(section))
 
 
 def _check_status(record: dict[str, Any]) -> None:
