@@ -20,8 +20,11 @@ from types import TracebackType
 from typing import Any
 
 from crpo.generators import Decoding, requests_for
+from crpo.records.lines import decoded
 
 LEDGER = "ledger.txt"
+RECORDS = "samples.records.jsonl"
+SAMPLES = 16 * 16
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,28 @@ class Generations:
         return self.process.stdout.readline().strip()
 
 
+def new_folder(path: Path, samples: int = SAMPLES) -> Path:
+    """Make a folder with prompts for so many samples of the paper's grid, 16 a prompt."""
+    path.mkdir()
+    rows = "".join(f"p{number:02d},Name a use for thing {number}\n" for number in range(samples // 16))
+    (path / "prompts.csv").write_text("prompt_id,prompt\n" + rows)
+    return path
+
+
+def kept_records(folder: Path) -> dict[str, str]:
+    """Return the response of each record in the file, of all but a torn last line; no key may be there twice."""
+    lines = (folder / RECORDS).read_bytes().split(b"\n")[:-1] if (folder / RECORDS).exists() else []
+    records = [decoded(line) for line in lines][1:]
+    found = {record["key"]: record["response"] for record in records}
+    assert len(found) == len(records), "a sample is there twice"
+    return found
+
+
+def has_ended(process: int) -> bool:
+    """Return whether a process has ended, and waits to be waited for."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
 def _child(folder: str, arguments: list[str], file_size: int | None) -> None:
     os.chdir(folder)
     log = os.open("log.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -113,11 +138,18 @@ def _child(folder: str, arguments: list[str], file_size: int | None) -> None:
 
 
 def _main() -> None:
+    import httpx2
+    import openai
+    import tenacity
+
     import crpo.cli
-    import crpo.generators.canned
+    import crpo.generators.openai
     import crpo.stages.generate
 
     assert crpo.cli.main
+    assert httpx2
+    assert openai
+    assert tenacity
     sys.modules["generation_processes"] = sys.modules["__main__"]
     print("ready", flush=True)
     for line in sys.stdin:

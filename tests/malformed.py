@@ -32,6 +32,7 @@ SIGNALS = "response_id,prompt_id,novelty_raw,novelty\nb,p,0.3,1\nc,p,0.1,0\n"
 SFT = "prompt,response\nUses of a brick?,a tiny grave\n"
 PROMPTS = "prompt_id,prompt\np,Uses of a brick?\nq,Uses of a rope?\n"
 SAMPLES = "prompt_id,prompt,model,sample,response,status\np,Uses of a brick?,m,0,a door stop,ok\n"
+VOTES = "model_a,model_b,winner,words_a,words_b\nm,n,a,3,4\nn,m,tie,5,6\n"
 RECIPE = "name: test\ndata: {responses: table.csv, heldout_items: 0}\n"
 RATED = "name: test\ndata: {ratings: table.csv, heldout_items: 0}\n"
 
@@ -60,6 +61,7 @@ READERS = {
     "train": Reader("train table.csv --model some/model -o out", PAIRS, "rejected", "weight"),
     "generate": Reader("generate table.csv --model some/model -o out.csv", PROMPTS, "prompt"),
     "evaluate": Reader("evaluate table.csv -o out.csv --use words", SAMPLES, "status", "sample"),
+    "winrate": Reader("winrate table.csv -o out.csv --set draws=20", VOTES, "winner", "words_a"),
     "run responses": Reader("run recipe.yaml --out run", RESPONSES, "task", "creativity_score",
                             (("recipe.yaml", RECIPE),)),
     "run ratings": Reader("run recipe.yaml --out run", RATINGS, "response_id", "rating", (("recipe.yaml", RATED),)),

@@ -83,7 +83,8 @@ def test_the_installed_command_does_the_same(name: str, tmp_path: Path) -> None:
 def test_every_good_table_of_these_tests_is_read(tmp_path: Path) -> None:
     kinds = {"check": "responses", "rate": "ratings", "pair": "responses", "score": "answers", "weigh pairs": "pairs",
              "weigh signals": "signals", "sft": "sft", "train": "preferences", "generate": "prompts",
-             "evaluate": "samples", "run responses": "responses", "run ratings": "rated answers"}  # fmt: skip
+             "evaluate": "samples", "winrate": "votes", "run responses": "responses",
+             "run ratings": "rated answers"}  # fmt: skip
     assert set(kinds) == set(READERS)
     assert set(kinds.values()) <= set(KINDS)
     for name, reader in READERS.items():

@@ -72,3 +72,12 @@ def test_the_benchmark_of_records_runs_at_toy_size_and_keeps_the_promise() -> No
     assert int(found[1].replace(",", "")) >= 5_000
     assert re.search(r"^opened again: [\d,]+ records/s, 3,000 found$", done.stdout, re.M)
     assert done.stdout.count("the store does") == 3
+
+
+def test_the_benchmark_of_coverage_runs_at_toy_size() -> None:
+    call = [sys.executable, str(BENCHMARKS / "coverage.py"), "--times", "2"]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line for line in done.stdout.splitlines() if line.count(" %") >= 3]
+    assert len(rows) == 16 + 6 + 6
+    assert all(0 <= float(share) <= 100 for row in rows for share in re.findall(r"([\d.]+) %", row))

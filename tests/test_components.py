@@ -11,6 +11,7 @@ from crpo.components import build, provenance, source_file, with_models
 from crpo.contracts import check_metric, example_answers
 from crpo.errors import InputError
 from crpo.metrics import METRICS, build_metric
+from crpo.recipe.sections import EvaluateSection
 from crpo.signals import SIGNALS
 
 OWN = '''
@@ -88,5 +89,7 @@ def test_a_users_own_metric_is_taken_as_it_is(own_file: Path) -> None:
 
 
 def test_built_in_metrics_are_those_the_recipe_names() -> None:
-    assert set(METRICS) == {"words"}
+    specs = [spec if isinstance(spec, str) else spec["use"] for spec in EvaluateSection().metrics.values()]
+    assert set(specs) <= {*METRICS, *SIGNALS}
+    assert not set(METRICS) & set(SIGNALS)
     assert build_metric("words", {})(example_answers())["a rope"] == pytest.approx((3 + 3 + 8) / 3)

@@ -199,6 +199,6 @@ def test_thinking_is_taken_out_of_a_local_sample_and_counted(
     chat = tiny()[1]
     ids = [*chat.tokenizer(reply, add_special_tokens=False)["input_ids"], 2]
     request = Request("p1", "brick", 0, GRID[0], 1)
-    record = HuggingFace("any", GRID)._record(request, ids, [2], chat)
+    record = hf._record(request, ids, [2], chat.tokenizer)
     assert (record["response"], record["status"]) == (response, status)
     assert record["thinking_characters"] == characters

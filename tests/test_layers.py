@@ -17,11 +17,14 @@ LAYERS = [
     ["expectation_maximisation"],
     ["irt", "pairs", "estimates", "signal_agreement", "vendi"],
     ["model_choice", "raters", "progress", "tables", "components", "recipe", "records"],
-    ["budget"],
+    ["budget", "arms"],
     ["chat", "policy", "unspaced"],
     ["words"],
+    ["held_models"],
     ["models", "tiny", "cache_folder"],
+    ["installation"],
     ["embeddings"],
+    ["kept_numbers"],
     ["answers", "learned_rater", "leaks"],
     ["surprisal"],
     ["rewards"],
@@ -32,8 +35,10 @@ LAYERS = [
     ["tasks"],
     ["datasets", "generators"],
     ["signals"],
-    ["metrics", "contracts", "over_ray"],
+    ["metrics", "contracts", "over_ray", "noveltybench"],
+    ["watching"],
     ["report"],
+    ["panel"],
     ["stages"],
     ["plan", "runs"],
     ["cli"],
@@ -51,6 +56,7 @@ TORCH_AT_THE_TOP = {
     "rewards",
     "training",
     "trl_bridge",
+    "watching",
 }
 HEAVY = {
     "torch",
@@ -67,6 +73,8 @@ HEAVY = {
     "google",
     "tenacity",
     "httpx2",
+    "ray",
+    "vllm",
 }
 
 

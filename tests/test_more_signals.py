@@ -217,7 +217,7 @@ def test_judges_give_the_same_by_pairs_and_prepared() -> None:
         assert together.ravel() == pytest.approx(single, abs=1e-5)
         assert single[1] >= judge.threshold  # case and spacing
         assert single[2] < judge.threshold
-    assert set(JUDGES) == {"exact", "embedding"}
+    assert {"exact", "embedding"} < set(JUDGES)  # the others are tested in test_judges.py
 
 
 def leave_one_out(vectors: np.ndarray) -> np.ndarray:

@@ -13,9 +13,11 @@ from scipy import sparse
 
 from crpo.distances import mean_distance_to_others, mean_pairwise_distances
 from crpo.embeddings import embedder
+from crpo.recipe.sections import EvaluateSection
 from crpo.signals.diversity import Diversity
 from crpo.signals.dsi_signed import DsiSigned
 from crpo.signals.novelty import Novelty, divergence, word_vectors
+from crpo.stages.evaluate import evaluate
 from crpo.words import distinct_words
 
 NEAR = 1e-5
@@ -189,3 +191,45 @@ def test_with_repeated_words_the_closed_form_still_equals_the_official_code(vari
 def test_diversity_is_that_of_every_official_variant_that_means_the_same(variants: dict, variant: str) -> None:
     found = Diversity()(answers_to_one_prompt(variants["responses"]))
     assert np.abs(found - variants[f"diversity_{variant}"]).max() < NEAR
+
+
+@pytest.fixture(scope="module")
+def official_scores(shared_data: Path) -> pd.DataFrame:
+    """Return our evaluation of the official code's answers as if a model had given them, by metric and prompt."""
+    folder = shared_data / "signals"
+    own = read(shared_data, "official_metrics.json")["prompts"]
+    rows = [{"prompt_id": entry["prompt"], "prompt": entry["full_prompt"], "response": text, "sample": float(k)}
+            for entry in own for k, text in enumerate(entry["responses"])]  # fmt: skip
+    metrics = {"diversity": "diversity", "novelty": "novelty", "dsi": "dsi_signed",
+               "surprise": {"use": "surprise", "form": "official"},
+               "quality": {"use": "quality", "doubled_bos": True}}  # fmt: skip
+    models: dict[str, str | None] = {"embedder": "minilm", "language_model": str(folder / "models" / "lm-tiny"),
+                                     "quality_model": str(folder / "models" / "rm-tiny")}  # fmt: skip
+    samples = pd.DataFrame(rows).assign(model="people", status="ok", task="AUT")
+    scores = evaluate(EvaluateSection(metrics=metrics), samples, models, seed=0)
+    return scores.set_index(["metric", "prompt_id"])
+
+
+@pytest.mark.parametrize(("metric", "theirs"), [("diversity", "diversity"), ("surprise", "perplexity"),
+                                                ("quality", "quality")])  # fmt: skip
+def test_the_metric_of_a_model_is_the_mean_of_the_official_values_by_prompt(
+    official_scores: pd.DataFrame, prompts: list[dict], metric: str, theirs: str
+) -> None:
+    for prompt in prompts:
+        found = official_scores.loc[(metric, prompt["prompt"])]
+        assert found["value"] == pytest.approx(np.mean(prompt[theirs]), rel=1e-5)
+        assert (found["used"], found["left_out"]) == (200, 0)
+
+
+def test_the_metrics_of_words_are_the_official_means_but_for_white_space_words(
+    official_scores: pd.DataFrame, prompts: list[dict]
+) -> None:
+    for prompt in prompts:
+        seen = [[word for word in own if word.strip()] for own in prompt["words"]]
+        own, pooled = divergence(seen, word_vectors(seen, "minilm"))
+        plain = [i for i, words in enumerate(prompt["words"]) if words == seen[i]]
+        assert np.abs(own - prompt["dsi"])[plain].max() < NEAR  # the official values, where no white space is a word
+        assert official_scores.loc[("dsi", prompt["prompt"]), "value"] == pytest.approx(own.mean(), abs=NEAR)
+        novelty = official_scores.loc[("novelty", prompt["prompt"]), "value"]
+        assert 2 * novelty == pytest.approx(2 * np.abs(own - pooled).mean(), abs=NEAR)
+        assert abs(2 * novelty - np.mean(prompt["novelty"])) < 0.02  # all 200 answers, white space words and all

@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from crpo.plan import bundled_ratings, models_of, plan
+from crpo.arms import models_of
+from crpo.plan import bundled_ratings, plan
 from crpo.recipe import Recipe
+from crpo.recipe.sections import EvaluateSection
 from crpo.runs import execute, stale
 
 pytestmark = pytest.mark.slow
@@ -60,7 +62,10 @@ def test_the_report_and_every_table_are_there(finished: tuple[Path, Path]) -> No
     for model in models_of(recipe(source)):
         assert model in page
     estimates = pd.read_csv(folder / "report" / "estimates.csv")
-    assert set(estimates["metric"]) == {"novelty", "diversity", "surprise", "quality", "words"}
+    assert set(estimates["metric"]) == set(EvaluateSection().metrics)
+    scored = estimates.set_index(["model", "split", "metric"])["value"].unstack().notna()
+    assert scored["words"].any()
+    assert (scored["statistical_rarity"] == scored["words"]).all()  # people answered every prompt
     assert set(estimates["split"]) == {"all", "unseen items", "unseen task"}
     weights = pd.read_csv(folder / "weigh" / "CrPO-cre" / "pairs.csv")
     assert weights["weight"].between(0, 4).all()

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from crpo.errors import InputError
-from crpo.generators import Decoding, requests_for
+from crpo.generators import Decoding, hf, requests_for
 from crpo.generators.hf import HuggingFace
 from crpo.generators.in_turns import InTurns
+from crpo.models import load_language_model
 from crpo.recipe.sections import GenerateSection, PolicySection
 from crpo.records import RecordStore
 from crpo.stages.generate import generate
@@ -208,9 +209,13 @@ def test_the_package_has_brainstorm_then_select_in_five_turns_over_recorded_repl
     assert len((tmp_path / "records.jsonl").read_text().splitlines()) == 1 + 10
 
 
-def test_a_local_model_goes_through_a_protocol_and_its_samples_do_not_depend_on_the_batch(
-    own: str, tiny: Any, tmp_path: Path
+def test_a_local_model_goes_through_a_protocol_loaded_once_and_its_samples_do_not_depend_on_the_batch(
+    own: str, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    loaded = []
+    monkeypatch.setattr(
+        hf, "load_language_model", lambda *of, **how: loaded.append(of) or load_language_model(*of, **how)
+    )
     model, chat = tiny()
     model.lm_head.weight.data[2] += 0.3
     model.float().save_pretrained(tmp_path / "m")
@@ -221,6 +226,7 @@ def test_a_local_model_goes_through_a_protocol_and_its_samples_do_not_depend_on_
         drawer = InTurns("two", {**local, "tokens_per_batch": tokens}, GRID, own, max_new_tokens=60)
         found[tokens] = {r["key"]: (r["response"], r["status"]) for r in drawer(PROMPTS, seed=0)}
     assert found[1] == found[16384]
+    assert len(loaded) == 2  # once for each drawer, and not for each of its turns
     plain = HuggingFace(str(tmp_path / "m"), GRID, 60)
     turn = Turn(name="first", ask="Think of {prompt}")
     asked = [(f"{key}/first", fill_in(turn, {"prompt": text})) for key, text in PROMPTS]

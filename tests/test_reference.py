@@ -306,10 +306,10 @@ def test_a_run_with_simpo_trains_without_reference_log_probs(
     settings = {"loss": "simpo", "beta": 2.0, "epochs": 1, "tokens_per_row": 64}
     recipe = {"name": "test", "data": {"ratings": "bundled"}, "variants": {"DPO": {}}, "train": settings}
     (step,) = [step for step in plan(Recipe.model_validate(recipe)) if step.name == "train/DPO"]
-    step.work(tmp_path / "out", {"weigh/DPO": tmp_path / "weigh", "sft": tmp_path / "sft"})
+    step.work(tmp_path / "out", {name: tmp_path / name.split("/")[0] for name in ("weigh/DPO", "sft", "prompts")})
     history = pd.read_csv(tmp_path / "out" / "history.csv").set_index("name")["value"]
     assert 0 < history["train_loss"] < 10
-    assert set(step.needs) == {"weigh/DPO", "sft"}
+    assert set(step.needs) == {"weigh/DPO", "sft", "prompts"}
     trained = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model").state_dict()
     assert any(not torch.equal(trained[name], weight.float()) for name, weight in model.state_dict().items())
 

@@ -13,6 +13,8 @@ import torch
 
 from crpo.answers import answer_logps
 from crpo.errors import InputError
+from crpo.recipe.sections import PolicySection, SftSection, TrainSection
+from crpo.stages.train import train_crpo, train_sft
 from crpo.training import CrPOConfig, CrPOTrainer, SftConfig, SftTrainer
 
 
@@ -79,6 +81,29 @@ def test_accumulation_over_four_steps_of_one_equals_one_step_of_four(  # 3 of 4 
     for name in one:
         assert torch.allclose(one[name], four[name], rtol=0, atol=1e-9), name
     assert any(not torch.allclose(one[name], start[name], atol=1e-6) for name in one)
+
+
+def test_the_stages_count_accumulation_into_the_size_of_a_step(
+    tiny: Any, preferences: list[dict], tmp_path: Path
+) -> None:
+    model, chat = tiny()
+    model.save_pretrained(tmp_path / "start")
+    chat.tokenizer.save_pretrained(tmp_path / "start")
+    start, policy = str(tmp_path / "start"), PolicySection(model=str(tmp_path / "start"), dtype="float64")
+    pairs = pd.DataFrame([{**row, "prompt": row["prompt"][0]["content"], "chosen": row["chosen"][0]["content"],
+                           "rejected": row["rejected"][0]["content"]} for row in preferences])  # fmt: skip
+    answers = pairs[["prompt", "chosen"]].set_axis(["prompt", "response"], axis=1).drop_duplicates()
+    common = {"epochs": 1, "tokens_per_row": 64, "watch": {"every": 0}}
+    for accumulation in (1, 2, 4):
+        own = {**common, "accumulation": accumulation}
+        sft = SftSection(**own, responses_per_step=4, responses_per_prompt=1)
+        crpo = TrainSection(**own, pairs_per_step=4, pairs_per_prompt=1)
+        histories = (
+            train_sft(sft, policy, start, answers, tmp_path / f"sft{accumulation}"),
+            train_crpo(crpo, policy, start, pairs, tmp_path / f"crpo{accumulation}", "test"),
+        )
+        steps = [int(history.loc[history["name"] == "train_loss", "step"].iloc[0]) for history in histories]
+        assert steps == [-(-len(answers) // 4), len(pairs) // 4]
 
 
 @pytest.mark.parametrize("layout", ["packed", "padded"])

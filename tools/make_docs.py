@@ -62,7 +62,11 @@ def cli_page() -> str:
 
 def commands() -> dict[str, Any]:
     """Return the commands by name, in the order of `crpo --help`."""
-    return dict(get_command(app).commands)  # type: ignore[attr-defined]
+    found: dict[str, Any] = {}
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)  # of a command with commands of its own: "noveltybench score"
+        found |= {name: command} if inner is None else {f"{name} {part}": own for part, own in inner.items()}
+    return found
 
 
 def _paragraphs(text: str) -> str:
@@ -198,7 +202,8 @@ def comment(kind: type[BaseModel], name: str) -> str:
 
 def _read_comments() -> dict[tuple[str, str], str]:
     folder = Path(recipe.__file__).parent
-    return {**_comments_of(folder / "sections.py"), **_comments_of(folder / "__init__.py")}
+    files = [*sorted((folder / "sections").glob("*.py")), folder / "__init__.py"]
+    return {key: text for file in files for key, text in _comments_of(file).items()}
 
 
 def _comments_of(path: Path) -> dict[tuple[str, str], str]:

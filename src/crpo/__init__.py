@@ -13,6 +13,8 @@ _PUBLIC = {
     "CrPOTrainer": "crpo.training",
     "SftConfig": "crpo.training",
     "SftTrainer": "crpo.training",
+    "Watch": "crpo.watching",
+    "WatchSection": "crpo.recipe.sections",
     "check_metric": "crpo.contracts",
     "check_signal": "crpo.contracts",
     "fit_irt": "crpo.irt",

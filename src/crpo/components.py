@@ -76,6 +76,14 @@ def provenance(component: Any) -> str:
     raise TypeError(f"{component!r} is not a dataclass, so its settings cannot be recorded")
 
 
+def spec_name(spec: Spec) -> str:
+    """Return a component in a few words for tables: its name and the settings given, as "words threshold=0.5"."""
+    if isinstance(spec, str):
+        return spec
+    settings = ", ".join(f"{key}={value}" for key, value in spec.items() if key != "use")
+    return f"{spec.get('use')} {settings}".strip()
+
+
 def with_models(spec: Spec, known: Mapping[str, str], models: Mapping[str, str | None]) -> dict[str, Any]:
     """Return the spec with the run's models filled into the component's fields of that name that it leaves open.
 

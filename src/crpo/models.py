@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crpo.errors import CrpoError, InputError, needs_extra
+from crpo.held_models import make_room
 from crpo.tables import short_hash
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def load_language_model(
     target = find_model(name)
     is_adapter = (Path(target) / "adapter_config.json").exists()
     loader: Any = _adapter_loader() if is_adapter else AutoModelForCausalLM
+    make_room(device_name())
     try:
         tokenizer = AutoTokenizer.from_pretrained(target, revision=revision)
         model = loader.from_pretrained(target, dtype=getattr(torch, dtype), use_safetensors=True, revision=revision)
@@ -127,6 +129,7 @@ def load_reward_model(name: str, *, revision: str | None = None, dtype: str = "f
         raise needs_extra("a reward model", "train") from error
     quiet()
     target = find_model(name)
+    make_room(device_name())
     try:
         tokenizer = AutoTokenizer.from_pretrained(target, revision=revision)
         model, info = AutoModelForSequenceClassification.from_pretrained(

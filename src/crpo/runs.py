@@ -24,10 +24,12 @@ from crpo.progress import say
 from crpo.stages.step import Step
 from crpo.tables import write_whole
 
-FORMAT = 4  # raise it when a stage's code changes its results: everything is then redone
+FORMAT = 5  # raise it when a stage's code changes its results: everything is then redone
 
 
-def execute(steps: Sequence[Step], folder: Path, *, about: Mapping[str, Any], until: str | None = None) -> list[str]:
+def execute(
+    steps: Sequence[Step], folder: Path, *, about: Mapping[str, Any], until: str | None = None, opening: str = ""
+) -> list[str]:
     """Do the steps that are not done, or whose settings or inputs have changed.
 
     Parameters
@@ -39,7 +41,9 @@ def execute(steps: Sequence[Step], folder: Path, *, about: Mapping[str, Any], un
     about : mapping
         What `run.json` says: name and recipe (they must belong to this folder), versions.
     until : str, optional
-        Do only this step, or all steps of this stage ("train"), and what they need.
+        Do only this step, all of this stage ("train") or of this part of a study ("seed-12"), and what they need.
+    opening : str
+        A line to say once the folder is ours.
 
     Returns
     -------
@@ -55,6 +59,8 @@ def execute(steps: Sequence[Step], folder: Path, *, about: Mapping[str, Any], un
     """
     with _only_us(folder):
         _claim(folder, about)
+        if opening:
+            say(opening)
         done, hashes = [], {}
         steps = needed_for(steps, until)
         for number, step in enumerate(steps, 1):
@@ -87,12 +93,15 @@ def stale(steps: Sequence[Step], folder: Path) -> list[str]:
 
 
 def needed_for(steps: Sequence[Step], until: str | None) -> Sequence[Step]:
-    """Return the steps that `until` (a step, or all steps of a stage) needs, and itself."""
+    """Return the steps that `until` needs, and itself: a step, all of a stage, or all of a study's seed, λ or policy.
+
+    It stands for every step in whose name it is a whole part: "train", "train/CrPO-nov", "seed-12", "llama".
+    """
     if until is None:
         return steps
-    wanted = {step.name for step in steps if step.name == until or step.name.startswith(f"{until}/")}
+    wanted = {step.name for step in steps if f"/{until}/" in f"/{step.name}/"}
     if not wanted:
-        known = {name for step in steps for name in (step.name, step.name.split("/")[0])}
+        known = {name for step in steps for name in (step.name, *step.name.split("/"))}
         raise InputError(f"--until {until}: there is no such step", did_you_mean(until, known))
     for step in reversed(steps):
         if step.name in wanted:
@@ -168,7 +177,9 @@ def _do(step: Step, folder: Path, inputs: Mapping[str, Path], key: str) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "done.json")
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != "done.json")
+    # TensorBoard's files hold clock times: the same training twice must not look like two.
+    return sorted(path for path in found if "tensorboard" not in path.relative_to(folder).parts)
 
 
 def _hash_of(path: Path) -> str:

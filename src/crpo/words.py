@@ -69,35 +69,53 @@ def distinct_words(text: str, language: str | None = None) -> list[str]:
     >>> distinct_words("L'eau, l'été", "fr")
     ["l'eau", "l'été"]
     """
+    return sorted(set(words_in_order(text, language)))
+
+
+def words_in_order(text: str, language: str | None = None) -> list[str]:
+    """Return the words of `text` as they stand, lower-case; parameters and words as `distinct_words`.
+
+    Examples
+    --------
+    >>> words_in_order("Don't use it, use THIS!")
+    ['do', "n't", 'use', 'it', 'use', 'this']
+    """
     text = text.lower().replace("’", "'")
     if not text.isascii():
         text = unicodedata.normalize("NFC", text.translate(_SEEN))
     english = not language or language.casefold().startswith("en")
     kinds = text.translate(_KINDS)
-    words: set[str] = set()
+    words: list[str] = []
     for match in _WORD.finditer(kinds):
         start, end = match.span()
         own = text[start:end].rstrip("\u200c\u200d")
         if match.lastgroup == "unspaced":
-            words.update(unspaced_words(own))
+            words += unspaced_words(own)
         elif match.lastgroup == "word" and english and _is_joined(kinds[start:end]) and _is_latin(own):
-            words.update(_parted(own))
+            words += _parted(own)
         else:
-            words.add(own)
-    return sorted(words)
+            words.append(own)
+    return words
 
 
 def words_of(responses: pd.DataFrame) -> list[list[str]]:
     """Return the distinct words of each row's `response`, by its `language` where the table has that column."""
+    return [sorted(set(words)) for words in ordered_words_of(responses)]
+
+
+def ordered_words_of(responses: pd.DataFrame) -> list[list[str]]:
+    """Return the words of each row's `response` as they stand, by its `language` where the table has that column."""
     languages: Sequence[str | None] = [None] * len(responses)
     if "language" in responses:
         languages = [own if isinstance(own, str) else None for own in responses["language"]]
-    return [distinct_words(text, own) for text, own in zip(responses["response"], languages, strict=True)]
+    return [words_in_order(text, own) for text, own in zip(responses["response"], languages, strict=True)]
 
 
-def _parted(word: str) -> set[str]:
-    clitics = {match.group(2) for match in _CLITIC.finditer(word)}
-    return clitics | set(_PIECE.findall(_CLITIC.sub(lambda match: f"{match.group(1)} ", word)))
+def _parted(word: str) -> list[str]:
+    words: list[str] = []
+    for place, piece in enumerate(_CLITIC.split(word)):  # what is before, a word, its clitic, and so on
+        words += [piece] if place % 3 == 2 else _PIECE.findall(piece)
+    return words
 
 
 def _is_joined(kinds: str) -> bool:

@@ -10,9 +10,25 @@ from pathlib import Path
 
 import typer
 from typer.exceptions import TyperException
+from typer.main import get_command
 
 from crpo import __version__
-from crpo.cli import check, data, export, fetch, generate, learning, models, raters, runs
+from crpo.cli import (
+    check,
+    data,
+    doctor,
+    export,
+    fetch,
+    generate,
+    learning,
+    models,
+    noveltybench,
+    panel,
+    push,
+    raters,
+    runs,
+    winrate,
+)
 from crpo.cli.launch import another_has_failed, be_silent_beside_the_first, tell_error
 from crpo.errors import CrpoError
 from crpo.processes import leave_processes
@@ -26,9 +42,12 @@ app = typer.Typer(
 )
 for command in (
     runs.demo, runs.run, fetch.fetch, check.check, raters.rate, data.pair, data.score, learning.learn_rater, data.weigh,
-    models.sft, models.train, generate.generate, models.evaluate, runs.report, export.export,
+    models.sft, models.train, generate.generate, models.evaluate, winrate.winrate, runs.report, export.export,
+    push.push, doctor.doctor,
 ):  # fmt: skip
     app.command()(command)
+app.add_typer(noveltybench.app, name="noveltybench")
+app.add_typer(panel.app, name="panel")
 
 
 def _tell_version(wanted: bool) -> None:
@@ -95,8 +114,14 @@ def _log() -> Path:
 
 
 def _command() -> str:
-    names = {command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback}
-    return f"{sys.argv[1]} " if len(sys.argv) > 1 and sys.argv[1] in names else ""
+    """Return the command that was called, as far as it exists: "noveltybench score "."""
+    found, words = get_command(app), []
+    for word in sys.argv[1:]:
+        found = getattr(found, "commands", {}).get(word)
+        if found is None:
+            break
+        words.append(f"{word} ")
+    return "".join(words)
 
 
 def _fail(message: str, code: int) -> int:

@@ -61,11 +61,16 @@ def check(
 
 
 def _check_recipe(file: Path, json: bool) -> None:
+    from crpo.plan.baselines import check_baselines
     from crpo.recipe import read_recipe
     from crpo.stages.departures import definitions
 
     recipe = read_recipe(file)
-    tell({"recipe": recipe.name, "definitions": definitions(recipe), "variants": ", ".join(recipe.variants)}, json)
+    check_baselines(recipe)
+    own = recipe.generate.baselines
+    baselines = {"baselines": ", ".join(own)} if own else {}
+    facts = {"recipe": recipe.name, "definitions": definitions(recipe), "variants": ", ".join(recipe.variants)}
+    tell({**facts, **baselines}, json)
 
 
 def _list(what: str, problems: Sequence[Problem], every: bool) -> None:

@@ -1,4 +1,4 @@
-"""The command that hands a table on: export. It works without torch."""
+"""The command that hands on a table or a model: export. It works without torch, but for merging."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crpo.cli.model_export import export_model
 from crpo.cli.options import DropInvalid, Json, check_folder, naming, tell, tell_dropped
-from crpo.errors import InputError, did_you_mean, needs_extra
+from crpo.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from crpo.stages.card import Source
@@ -18,8 +19,13 @@ CARD = "README.md"
 
 
 def export(
-    table: Annotated[Path, typer.Argument(help="A table of any kind, or what `crpo check` takes.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write the files and their card to.")],
+    table: Annotated[Path | None, typer.Argument(help="A table of any kind, or what `crpo check` takes.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Instead of a table: a model's folder, or RUN/ARM of a run folder.")
+    ] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="With --model: merge LoRA adapters into their base.")] = False,
+    base: Annotated[str, typer.Option(help="With --model: hub id of the model it was trained from.")] = "",
     format: Annotated[str, typer.Option(help="trl, csv (for people), parquet or hub (as trl, and pushed).")] = "trl",
     kind: Annotated[str | None, typer.Option(help="responses, pairs, …; by default told by the columns.")] = None,
     title: Annotated[str, typer.Option(help="Title of the card.")] = "",
@@ -34,13 +40,22 @@ def export(
     drop_invalid: DropInvalid = False,
     json: Json = False,
 ) -> None:
-    """Write a table in a form others use, with a card that says where it comes from and what was left out.
+    """Write a table or a model in a form others use, with a card that says where it comes from and what was left out.
 
     Example: crpo export pairs.csv --format trl -o export --source ocsai
+
+    Example: crpo export --model runs/mine/CrPO-div --merge -o export --licence apache-2.0
     """
+    if model is not None or table is None:
+        _check_model_options(table, model, [kind, source, account, repo])
+        export_model(Path(str(model)), output, merge=merge, title=title, licence=licence, base=base, as_json=json)
+        return
+    if merge or base:
+        raise InputError("--merge and --base are for models", "Name one with --model FOLDER.")
     from crpo.stages.card import read_account, render_card
     from crpo.stages.export import FORMATS
     from crpo.stages.export import export as export_table
+    from crpo.stages.pushing import push
     from crpo.tables import write_whole
 
     if format not in FORMATS:
@@ -61,12 +76,19 @@ def export(
         write_whole(content, output / path)
     write_whole(card.encode(), output / CARD)
     if repo is not None:
-        _push(output, repo)
+        push(output, repo)
     unknown = (
         {} if sources or licence else {"note": "no --source was named: the card says that the licence is not known"}
     )
     summary = {"kind": found, "rows": files.rows, **tell_dropped(dropped, output), **unknown}
     tell({**summary, "written": ", ".join(str(output / path) for path in [*files.files, CARD])}, json)
+
+
+def _check_model_options(table: Path | None, model: Path | None, of_tables: list[object]) -> None:
+    if model is None:
+        raise InputError("nothing to export", "Name a table, or a model with --model FOLDER.")
+    if table is not None or any(given is not None for given in of_tables):
+        raise InputError("--model goes with --merge, --base, --title and --licence alone", "Leave the others out.")
 
 
 def _read(table: Path, kind: str | None, dropped: list[Problem] | None, *, imitated: bool):  # noqa: ANN202
@@ -102,20 +124,3 @@ def _check_free(output: Path, names: set[str]) -> None:
     others = sorted(path.name for path in output.iterdir() if path.name not in names) if output.exists() else []
     if others:
         raise InputError(f"{output} is not empty ({', '.join(others[:3])})", "Name a new folder.")
-
-
-def _push(folder: Path, repo: str) -> None:
-    """Push what is already written; a failed push costs nothing but another call."""
-    try:
-        from huggingface_hub import HfApi
-    except ImportError as error:
-        raise needs_extra("pushing to the hub", "train") from error
-
-    try:
-        api = HfApi()
-        api.create_repo(repo, repo_type="dataset", private=True, exist_ok=True)
-        api.upload_folder(folder_path=str(folder), repo_id=repo, repo_type="dataset")
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120]
-        fix = f"{folder} is written; the same command again pushes it."
-        raise InputError(f"cannot push to {repo} ({reason})", fix) from error

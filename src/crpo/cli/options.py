@@ -13,7 +13,7 @@ import typer
 
 from crpo.errors import InputError
 from crpo.recipe import S, apply_changes, check_section
-from crpo.recipe.sections import ModelsSection
+from crpo.recipe.sections import EvaluateSection, ModelsSection
 
 Json = Annotated[bool, typer.Option("--json", help="Print a summary for machines on standard output.")]
 Changes = Annotated[
@@ -33,14 +33,27 @@ DropInvalid = Annotated[
 Tasks = Annotated[
     Path | None, typer.Option("--tasks", help="YAML file of task templates of your own: three lines a task.")
 ]
+NEEDED_BY = {"surprise": "language_model", "quality": "quality_model", "statistical_rarity": "people"}
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder to write the model to.")]
 
 
-def section(kind: type[S], changes: list[str] | None, **options: Any) -> S:
+def section(kind: type[S], changes: list[str] | None, /, **options: Any) -> S:
     """Return a recipe section from options that were given (None was not) and `--set` changes."""
     content = {key: value for key, value in options.items() if value is not None}
     apply_changes(content, changes or [])
     return check_section(kind, content, "command line")
+
+
+def spec_of(text: str, option: str) -> str | dict[str, Any]:
+    """Return a component's name, or the mapping that `{use: name, setting: value}` is."""
+    import yaml
+
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"{option} {text!r} is not YAML", "Write {use: name, setting: value}.") from None
 
 
 def check_output(path: Path, *others: Path) -> None:
@@ -96,6 +109,17 @@ def names_of(use: str) -> dict[str, str]:
     if not names:
         raise InputError("--use names nothing", "Write --use novelty,diversity.")
     return {name: name for name in names}
+
+
+def metrics_of(use: str | None, models: Mapping[str, str]) -> dict[str, Any]:
+    """Return the metrics that `--use` names, by the names a run has for them; without it those a run measures.
+
+    Of a run's those are left out that need what was not given: a language model, a quality model, people's answers.
+    """
+    defaults = EvaluateSection().metrics
+    if use is not None:
+        return {name: defaults.get(name, name) for name in names_of(use)}
+    return {name: spec for name, spec in defaults.items() if models.get(NEEDED_BY.get(name, ""), "given")}
 
 
 def check_models(*names: str) -> None:
@@ -155,6 +179,16 @@ def with_interval(row: Any) -> str:
     if value != value:
         return "not scored"
     return f"{value:.3g}" if low != low else f"{value:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def with_test(row: Any) -> str:
+    """Return a row of the comparisons in words."""
+    if row.difference != row.difference:
+        return "not scored"
+    found = f"{row.difference:+.3g}"
+    if row.low == row.low:
+        found += f" [{row.low:+.3g}, {row.high:+.3g}]"
+    return found if row.p != row.p else f"{found}, p {row.p:.2g}, {row.p_holm:.2g} after Holm"
 
 
 def counts(account: Any) -> dict[str, float]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,33 +40,38 @@ def run(
     changes: Sets = None,
     limit: Annotated[int | None, typer.Option(help="Use this many answers only, drawn by seed.")] = None,
     until: Annotated[str | None, typer.Option(help="Only this step or stage and what it needs.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the steps that would be done, and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List runs and steps with tokens, memory and hours, and stop.")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="With --dry-run: a100, h100, h200 or cpu-core.")] = None,
     json: Json = False,
 ) -> None:
     """Do everything from people's answers to the report; the same command again continues or does nothing.
 
     Example: crpo run recipes/small.yaml --set data.responses=answers.csv
     """
+    from crpo.cli.foresight import foretell
     from crpo.plan import plan
     from crpo.recipe import read_recipe
-    from crpo.runs import execute, needed_for, stale
+    from crpo.runs import execute, needed_for
+    from crpo.stages.departures import differences
     from crpo.stages.train import require_training
 
     settings = read_recipe(recipe, [*(changes or []), *([] if limit is None else [f"data.limit={limit}"])])
     folder = out or Path("runs") / settings.name
     steps = needed_for(plan(settings), until)
-    require_training()
+    if not dry_run:
+        require_training()
     _check_parts(settings)
-    _check_input(steps, folder)
     if dry_run:
-        names = stale(steps, folder)
-        tell(
-            {"folder": str(folder), "steps to do": len(names), "of": len(steps), "next": ", ".join(names) or "none"},
-            json,
-        )
+        foretell(settings, steps, folder, device, json)
         return
+    _check_input(steps, folder)
+    _check_drawing(settings, steps, folder)
+    differing = ", ".join(differences(settings)) or "in no setting"
+    opening = f"differs from the paper (--dry-run shows how): {differing}"
     with naming(Path(recipe)):
-        done = execute(steps, folder, about=_about(settings))
+        done = execute(steps, folder, about=_about(settings), opening=opening)
     page = folder / "report" / "report.html"
     if not json and until is None:
         _show_results(folder)
@@ -102,7 +109,8 @@ def _about(settings: Recipe) -> dict[str, object]:
     from crpo.stages.present import versions
 
     found = dict(versions().itertuples(index=False, name=None))
-    return {"name": settings.name, "recipe": settings.model_dump(mode="json"), "versions": found}
+    command = shlex.join(["crpo", *sys.argv[1:]])
+    return {"name": settings.name, "recipe": settings.model_dump(mode="json"), "versions": found, "command": command}
 
 
 def _recorded(path: Path) -> dict[str, Any]:
@@ -117,11 +125,29 @@ def _recorded(path: Path) -> dict[str, Any]:
 
 def _check_parts(settings: Recipe) -> None:
     """Fail now for a model, signal or metric that is not there: not after an hour of training."""
-    named, policy = settings.models, settings.policy
-    check_models(policy.model, named.embedder, named.surprise, named.quality)
+    from crpo.arms import policies_of
+    from crpo.stages.top import check_top
+    from crpo.tables import KINDS
+
+    policies = list(policies_of(settings).values())
+    named, policy = settings.models, policies[0]
+    check_models(*(own.model for own in policies), named.embedder, named.surprise, named.quality)
     models = {"embedder": named.embedder, "language_model": named.surprise, "quality_model": named.quality,
-              "chat_template": policy.chat_template}  # fmt: skip
+              "chat_template": policy.chat_template, "people": "the run's own"}  # fmt: skip
     check_components(settings.score.signals.values(), settings.evaluate.metrics.values(), models)
+    check_top(settings.evaluate, (*KINDS["samples"].numbers, "tokens"), models)
+
+
+def _check_drawing(settings: Recipe, steps: Sequence[Step], folder: Path) -> None:
+    """Fail now for a cluster's library, a baseline's key or price that is not there: not after hours of training."""
+    from crpo.over_ray import need_ray
+    from crpo.plan.baselines import check_baselines
+    from crpo.runs import stale
+
+    if "ray" in (settings.score.engine, settings.generate.engine):
+        need_ray()
+    if settings.generate.baselines:
+        check_baselines(settings, stale(steps, folder))
 
 
 def _check_input(steps: Sequence[Step], folder: Path) -> None:

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pandas as pd
 
-from crpo.datasets import muce, muce_pref, muce_sft, noveltybench, ocsai, plain, trl
+from crpo.datasets import muce, muce_pref, muce_sft, noveltybench, ocsai, plain, trl, votes
 from crpo.datasets.forms import in_form
 from crpo.datasets.hub import is_hub_id, read_folder, read_hub
 from crpo.progress import say
@@ -18,7 +18,7 @@ from crpo.tables import Problem, Reading, check_table, kind_for, load_table
 from crpo.tasks import Tasks
 
 READERS: dict[str, ModuleType] = {
-    reader.NAME: reader for reader in (muce, ocsai, muce_sft, muce_pref, trl, noveltybench)
+    reader.NAME: reader for reader in (muce, ocsai, muce_sft, muce_pref, trl, noveltybench, votes)
 }
 
 

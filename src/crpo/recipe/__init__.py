@@ -16,6 +16,8 @@ from crpo.recipe.sections import (
     GenerateSection,
     Lambdas,
     ModelsSection,
+    Name,
+    NoveltyBenchSection,
     PairSection,
     PolicySection,
     RateSection,
@@ -24,6 +26,7 @@ from crpo.recipe.sections import (
     ScoreSection,
     Section,
     SftSection,
+    StudySection,
     TrainSection,
     WeighSection,
 )
@@ -44,7 +47,7 @@ class Recipe(Section):
     policy: PolicySection = PolicySection()
     sft: SftSection = SftSection()
     train: TrainSection = TrainSection()
-    variants: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], Lambdas] = {  # noqa: RUF012
+    variants: dict[Name, Lambdas] = {  # noqa: RUF012
         "DPO": {},
         "CrPO-nov": {"novelty": 1},
         "CrPO-div": {"diversity": 1},
@@ -55,6 +58,8 @@ class Recipe(Section):
     }
     generate: GenerateSection = GenerateSection()
     evaluate: EvaluateSection = EvaluateSection()
+    noveltybench: NoveltyBenchSection = NoveltyBenchSection()
+    study: StudySection = StudySection()
     report: ReportSection = ReportSection()
 
     @model_validator(mode="after")
@@ -66,6 +71,9 @@ class Recipe(Section):
                 if name not in self.score.signals:
                     hint = did_you_mean(name, self.score.signals)
                     raise ValueError(f"variants.{variant}: {name!r} is not among score.signals. {hint}")
+        for baseline in self.generate.baselines:
+            if baseline in ("base", "SFT", *self.variants, *self.study.policies):
+                raise ValueError(f"generate.baselines.{baseline}: a model of the run has this name; choose another")
         gate = self.weigh.gate
         if gate is not None and gate.signal not in self.score.signals:
             hint = did_you_mean(gate.signal, self.score.signals)
@@ -73,6 +81,19 @@ class Recipe(Section):
         for key, value in (("weigh.combine", self.weigh.combine), ("train.loss", self.train.loss)):
             if value in ("contrast", "none", "margin") and self.score.over != "all":
                 raise ValueError(f"{key}: {value} needs the rejected answers' signals; set score.over: all")
+        return self
+
+    @model_validator(mode="after")
+    def _sensible_study(self) -> Recipe:
+        if self.study.policies and self.policy != PolicySection():
+            raise ValueError("policy: study.policies takes its place; move it there under a name")
+        if self.study.lambdas == [1.0]:
+            return self
+        if not any(value > 0 for lambdas in self.variants.values() for value in lambdas.values()):
+            raise ValueError("study.lambdas: no variant has signals, so λ changes nothing")
+        linear = self.weigh.combine in ("sum", "contrast") and self.train.loss != "margin"
+        if self.weigh.mean_weight is not None and linear:
+            raise ValueError("study.lambdas: weigh.mean_weight takes out what λ puts in; leave one of them out")
         return self
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from crpo.records.reading import read_records
 from crpo.records.statuses import FINAL, STATUSES, better
 from crpo.records.store import RecordStore
 
-__all__ = ["FINAL", "STATUSES", "RecordStore", "better"]
+__all__ = ["FINAL", "STATUSES", "RecordStore", "better", "read_records"]

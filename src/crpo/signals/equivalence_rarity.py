@@ -11,7 +11,7 @@ import pandas as pd
 
 from crpo.components import build, with_models
 from crpo.grouped import group_codes
-from crpo.judges import JUDGES
+from crpo.judges import JUDGES, Judge
 from crpo.partition import partition
 from crpo.signals import populations
 from crpo.tables import normalise
@@ -37,28 +37,43 @@ class EquivalenceRarity:
     embedder: str = "minilm"
 
     def __post_init__(self) -> None:
-        self._judge()
+        build_judge(self.judge, self.embedder)
 
     def __call__(self, responses: pd.DataFrame) -> np.ndarray:
         values = np.full(len(responses), np.nan)
-        texts = responses["response"].tolist()
-        prompts = responses["prompt"].tolist() if "prompt" in responses else [""] * len(texts)
-        firsts: list[int] = []  # one row for each distinct answer to a prompt
-        same_as: list[tuple[np.ndarray, np.ndarray]] = []  # rows of a prompt, and the place in `firsts` of each
-        for rows in populations(responses):
-            distinct, places = _distinct([texts[row] for row in rows])
-            same_as.append((rows, len(firsts) + places))
-            firsts.extend(rows[distinct])
-        groups, _ = group_codes(responses["prompt_id"].iloc[firsts])
-        classes = partition(self._judge(), [prompts[i] for i in firsts], [texts[i] for i in firsts], groups)
-        for rows, places in same_as:
-            own = classes[places]
+        for rows, classes in classes_by_prompt(build_judge(self.judge, self.embedder), responses):
             if len(rows) > 1:
-                values[rows] = -np.log(np.bincount(own)[own] / len(rows))
+                values[rows] = -np.log(np.bincount(classes)[classes] / len(rows))
         return values
 
-    def _judge(self) -> Any:
-        return build(with_models(self.judge, JUDGES, {"embedder": self.embedder}), JUDGES, "judge")
+
+def build_judge(spec: Any, embedder: str) -> Judge:
+    """Return the judge that a setting `judge` names; its embedder is `embedder` where it has one and leaves it open."""
+    return build(with_models(spec, JUDGES, {"embedder": embedder}), JUDGES, "judge")
+
+
+def classes_by_prompt(judge: Judge, responses: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Part the answers to each prompt into classes of same answers, in a way that row order does not change.
+
+    The classes are those of `crpo.partition.partition` with the most frequent answers first, equals in alphabetical
+    order.
+
+    Returns
+    -------
+    list of (rows, classes)
+        For each prompt with answers that show any text: their row numbers (n,), and the class (n,) of each from 0.
+    """
+    texts = responses["response"].tolist()
+    prompts = responses["prompt"].tolist() if "prompt" in responses else [""] * len(texts)
+    firsts: list[int] = []  # one row for each distinct answer to a prompt
+    same_as: list[tuple[np.ndarray, np.ndarray]] = []  # rows of a prompt, and the place in `firsts` of each
+    for rows in populations(responses):
+        distinct, places = _distinct([texts[row] for row in rows])
+        same_as.append((rows, len(firsts) + places))
+        firsts.extend(rows[distinct])
+    groups, _ = group_codes(responses["prompt_id"].iloc[firsts])
+    classes = partition(judge, [prompts[i] for i in firsts], [texts[i] for i in firsts], groups)
+    return [(rows, classes[places]) for rows, places in same_as]
 
 
 def _distinct(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:

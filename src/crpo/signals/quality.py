@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from crpo.errors import InputError
+from crpo.held_models import held
 from crpo.learned_rater import LearnedRater
 from crpo.models import fingerprint, load_reward_model
 from crpo.progress import track
@@ -49,7 +51,7 @@ class Quality:
 
     def __post_init__(self) -> None:
         if not self.quality_model:
-            raise ValueError("quality needs a model: a learned rater's file, a hub id or a folder")
+            raise ValueError("quality needs a model: a learned rater's file, a hub id or a folder (--quality-model)")
 
     def __call__(self, responses: pd.DataFrame) -> np.ndarray:
         values = np.full(len(responses), np.nan)
@@ -57,15 +59,18 @@ class Quality:
         if Path(self.quality_model).suffix == ".npz":
             values[rows] = LearnedRater.load(self.quality_model).predict(responses.iloc[rows])
         else:
-            values[rows] = self._rewards(responses.iloc[rows])
+            scored = responses.iloc[rows]
+            values[rows] = self.rewards(list(zip(scored["prompt"], scored["response"], strict=True)))
         return values
 
-    def _rewards(self, responses: pd.DataFrame) -> np.ndarray:
+    def rewards(self, turns: Sequence[tuple[str, str]]) -> np.ndarray:
+        """Return the reward model's scores of (prompt, response) turns (n,), blank responses too; NaN as above."""
         from crpo.rewards import rewards
 
         source = self.quality_model
-        model, tokenizer = _reward_model(fingerprint(source), source, self.quality_dtype, self.quality_revision)
-        turns = list(zip(responses["prompt"], responses["response"], strict=True))
+        settings = {"revision": self.quality_revision, "dtype": self.quality_dtype}
+        about = (fingerprint(source), source, *settings.values())  # a folder's model may change in one process
+        model, tokenizer = held("reward model", about, partial(load_reward_model, source, **settings))
         distinct = list(dict.fromkeys(turns))
         conversations = [self._tokens(tokenizer, *turn) for turn in distinct]
         with track("quality", len(distinct)) as advance:
@@ -83,8 +88,3 @@ class Quality:
         if tokenizer.bos_token_id is None:
             raise InputError("doubled_bos: the tokenizer has no beginning-of-sequence token", "Leave the setting out.")
         return [int(tokenizer.bos_token_id), *ids]
-
-
-@functools.lru_cache(maxsize=1)  # by fingerprint: a folder's model may change in one process
-def _reward_model(_: str, name: str, dtype: str, revision: str | None) -> tuple[Any, Any]:
-    return load_reward_model(name, revision=revision, dtype=dtype)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from crpo.held_models import held
 from crpo.models import fingerprint, load_language_model
 from crpo.progress import track
 from crpo.signals import populations
@@ -63,7 +64,7 @@ class Surprise:
         if self.form == "official" and self.chat_template != "own":
             raise ValueError("the form official needs chat_template: own")
         if not self.language_model:
-            raise ValueError("surprise needs a language model: a hub id or a folder")
+            raise ValueError("surprise needs a language model: a hub id or a folder (--language-model)")
 
     @property
     def raw_is_exponent(self) -> bool:
@@ -134,10 +135,7 @@ def _turns(responses: pd.DataFrame, rows: np.ndarray) -> list[tuple[str, str]]:
 
 
 def language_model(name: str, chat_template: str, dtype: str, revision: str | None) -> tuple[Any, Any]:
-    """Return a language model and its chat, kept until another is asked for (see `crpo.models.load_language_model`)."""
-    return _loaded_once(fingerprint(name), name, chat_template, dtype, revision)
-
-
-@functools.lru_cache(maxsize=1)  # by fingerprint: a folder's model may be trained anew in one process
-def _loaded_once(_: str, name: str, chat_template: str, dtype: str, revision: str | None) -> tuple[Any, Any]:
-    return load_language_model(name, chat_template=chat_template, dtype=dtype, revision=revision)
+    """Return a language model and its chat (`crpo.models.load_language_model`), held as `crpo.held_models` says."""
+    settings = {"chat_template": chat_template, "dtype": dtype, "revision": revision}
+    about = (fingerprint(name), name, *settings.values())  # a folder's model may be trained anew in one process
+    return held("language model", about, partial(load_language_model, name, **settings))

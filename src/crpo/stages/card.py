@@ -66,7 +66,7 @@ def render_card(
     parts = [f"# {title}", f"{exported.rows:,} rows of the kind `{kind}`, written by crpo {__version__} (`crpo export "
              f"--format {format}`)."]  # fmt: skip
     parts += ["## Sources and licences", _sources(sources, licence)]
-    parts += ["## What was done", _account(account)]
+    parts += ["## What was done", account_table(account)]
     files = [f"- `{name}`" for name in exported.files]
     parts += ["## Files", "\n".join(files)]
     if format == "csv":
@@ -78,15 +78,18 @@ def render_card(
 def _header(title: str, exported: Exported, sources: Sequence[Source], licence: str) -> dict[str, object]:
     agreed = {source.licence for source in sources}
     stated = licence or (agreed.pop() if len(agreed) == 1 else "")
-    known = HUB_LICENCES.get(stated.lower(), "other" if stated else "unknown")
-    header: dict[str, object] = {"pretty_name": title, "license": known}
-    if stated and header["license"] == "other":
-        header["license_name"] = stated
+    header: dict[str, object] = {"pretty_name": title, **licence_fields(stated)}
     header["tags"] = ["creativity", "crpo", *(["preference", "dpo"] if "chosen" in exported.columns else [])]
     if exported.splits:
         files = [{"split": name, "path": file} for name, file in exported.splits.items()]
         header["configs"] = [{"config_name": "default", "data_files": files}]
     return header
+
+
+def licence_fields(stated: str) -> dict[str, object]:
+    """Return the licence as the hub's header has it; a blank one is unknown."""
+    known = HUB_LICENCES.get(stated.lower(), "other" if stated else "unknown")
+    return {"license": known, **({"license_name": stated} if known == "other" else {})}
 
 
 def _sources(sources: Sequence[Source], licence: str) -> str:
@@ -96,7 +99,8 @@ def _sources(sources: Sequence[Source], licence: str) -> str:
     return "\n".join([*lines, *([f"- this data set: {licence}"] if licence else [])])
 
 
-def _account(account: pd.DataFrame) -> str:
+def account_table(account: pd.DataFrame) -> str:
+    """Return an account as a table in Markdown."""
     if account.empty:
         return "No account was kept with the table."
     columns = (account[name].tolist() for name in ("stage", "what", "count"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -12,10 +12,13 @@ import pandas as pd
 import yaml
 
 from crpo import __version__
+from crpo.arms import BASE, SFT, Arm, at, distinct
 from crpo.pairs import effective_sample_size
 from crpo.recipe import Recipe
+from crpo.recipe.sections import EvaluateSection
 from crpo.report.content import ReportContent
 from crpo.stages.departures import definitions
+from crpo.stages.metrics_table import metrics_table
 from crpo.stages.step import Folders
 from crpo.stages.tokens import few, surprise_name
 from crpo.tables import read_table
@@ -31,29 +34,18 @@ PACKAGES = (
     "sentence-transformers",
     "scikit-learn",
 )
-MEANINGS = {
-    "novelty": ("|DSI of the answer − DSI of all the prompt's answers together|, as the paper has it; against people's "
-                "scores it runs backwards: one-word answers get the most", "cosine distance"),
-    "diversity": ("mean distance of an answer to the model's other answers to the prompt", "cosine distance"),
-    "surprise": ("perplexity of the answer given its prompt", "perplexity"),
-    "quality": ("score by the quality model", "score points, 10–50, or the reward model's unit"),
-    "words": ("mean length of the answers", "words"),
-    "local_novelty": ("mean distance of an answer to those of the model's other answers that are most like it",
-                      "cosine distance"),
-    "dsi_signed": ("mean distance between the words of an answer (DSI)", "cosine distance"),
-    "word_rarity": ("how rare an answer's rarest words are among the model's answers to the prompt", "nats"),
-    "equivalence_rarity": ("how few of the model's answers to the prompt say the same: −log of their share", "nats"),
-    "set_contribution": ("what an answer adds to the Vendi score of the model's answers to the prompt", "answers"),
-    "originality": ("score by a model of people's ratings of originality", "score points, or the model's unit"),
-}  # fmt: skip
 INTERVAL = (
     "A value is the mean over prompts, then over tasks; its interval is a 95 % bootstrap interval over prompts, drawn "
     "within tasks and widened for the small number of prompts."
 )
+WITH_SEEDS = (
+    " Models with several seeds: the value is the mean over seeds too, and the interval, by Student's t, speaks of new "
+    "prompts and new seeds."
+)
 
 
 def present(
-    recipe: Recipe, estimates: pd.DataFrame, differences: pd.DataFrame, inputs: Folders, models: Sequence[str]
+    recipe: Recipe, estimates: pd.DataFrame, differences: pd.DataFrame, inputs: Folders, arms: Sequence[Arm]
 ) -> ReportContent:
     """Gather what the report shows.
 
@@ -61,53 +53,75 @@ def present(
     ----------
     recipe : Recipe
     estimates, differences : DataFrame
-        See `crpo.stages.evaluate`.
+        See `crpo.stages.compare`.
     inputs : mapping of step name to folder
         Every step of the run.
-    models : sequence of str
-        In the order they are shown.
+    arms : sequence of Arm
+        In the order they are shown. Of several seeds, samples and training are shown of the first; estimates and
+        differences are of all.
     """
-    weights = _read_all(inputs, [f"weigh/{name}" for name in recipe.variants], "pairs.csv", "pairs", "variant")
-    samples = pd.concat(
-        [read_table(inputs[f"generate/{m}"] / "samples.csv", "samples") for m in models], ignore_index=True
-    )
-    trained_on = {name for lambdas in recipe.variants.values() for name, value in lambdas.items() if value > 0}
+    shown = distinct(arms, "model")
+    weights = _weights(distinct([arm for arm in arms if arm.trained], "weights"), inputs)
+    drawn = (*(arm.folder for arm in shown), *recipe.generate.baselines)
+    samples = [read_table(inputs[f"generate/{folder}"] / "samples.csv", "samples") for folder in drawn]
     return ReportContent(
         title=recipe.report.title,
         recipe=f"{recipe.name}: {definitions(recipe)}",
         simulated=recipe.data.ratings == "bundled",
         settings=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         versions=versions(),
-        headline=headline(recipe, estimates, differences),
+        headline=headline(arms, estimates, differences),
         estimates=estimates,
-        metrics=_meanings(recipe, trained_on),
-        samples=_shown(samples, recipe),
+        metrics=metrics_table(recipe),
+        samples=_shown(pd.concat(samples, ignore_index=True), recipe),
         weights=weights[["variant", "pair_id", "weight"]],
-        signal_account=_weights_account(weights, recipe, inputs),
-        training=_history(inputs, models),
+        signal_account=_weights_account(weights, inputs),
+        training=_history(inputs, shown),
         raters=_optional(inputs, "rate", "raters.csv", "rater table"),
         quality_rater=_optional(inputs, "rater", "agreement.csv", "agreement"),
         account=_accounts(inputs),
-        interval=INTERVAL,
+        interval=how_computed(recipe.evaluate, several_seeds=len(shown) < len(arms)),
         token_surprise=_tokens(recipe, inputs),
     )
 
 
-def headline(recipe: Recipe, estimates: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
+def how_computed(section: EvaluateSection, *, several_seeds: bool) -> str:
+    """Say how values and intervals are computed, which samples count and what is done with outliers."""
+    return INTERVAL + (WITH_SEEDS if several_seeds else "") + what_counts(section)
+
+
+def what_counts(section: EvaluateSection) -> str:
+    """Say which samples count and what is done with outliers; "" where all do and nothing is."""
+    told = ""
+    if section.top is not None:
+        by, samples = section.top.by, section.top.samples
+        told += f" Only the best {samples} samples of each prompt by {by} count, so {by} is high by selection."
+    if section.outliers is not None:
+        done = {"drop": "is left out", "winsorise": "is moved to that bound"}[section.outliers.rule]
+        told += (
+            f" A prompt's value more than {section.outliers.deviations:g} scaled median absolute deviations from the "
+            f"median of its model and task {done}, and counted as an outlier."
+        )
+    return told
+
+
+def headline(arms: Sequence[Arm], estimates: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
     """Return sentences that say what the run shows: each variant against the baseline on what it was trained for."""
     sentences = []
-    for row in differences.to_dict("records"):
-        lambdas = recipe.variants.get(row["model"], {})
+    signals = {arm.model: arm.lambdas for arm in arms if arm.factor in (None, 1.0)}
+    for row in differences[differences["split"] == "all"].to_dict("records"):
+        lambdas = signals.get(row["model"], {})
         if len(lambdas) == 1 and row["metric"] in lambdas and np.isfinite(row["difference"]):
             clear = _verdict(row["low"], row["high"])
+            interval = f" [{row['low']:+.3g}, {row['high']:+.3g}]" if np.isfinite(row["low"]) else ""
             sentences.append(
-                f"{row['model']} against {row['baseline']} in {row['metric']}: {row['difference']:+.3g} "
-                f"[{row['low']:+.3g}, {row['high']:+.3g}] over {row['prompts']} held-out prompts, {clear}."
+                f"{row['model']} against {row['baseline']} in {row['metric']}: {row['difference']:+.3g}"
+                f"{interval} over {row['prompts']} held-out prompts, {clear}."
             )
     prompts = int(estimates["prompts"].max()) if len(estimates) else 0
-    sentences.append(
-        f"{prompts} held-out prompts, one training seed: differences between models may be luck of the seed."
-    )
+    seeds = len({arm.seed for arm in arms if arm.trained})
+    luck = "one training seed: differences between models may be luck of the seed." if seeds < 2 else f"{seeds} seeds."
+    sentences.append(f"{prompts} held-out prompts, {luck}")
     return sentences
 
 
@@ -128,8 +142,10 @@ def versions() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["name", "version"])  # type: ignore[arg-type]
 
 
-def _read_all(inputs: Folders, names: Iterable[str], file: str, kind: str, column: str) -> pd.DataFrame:
-    parts = [read_table(inputs[name] / file, kind).assign(**{column: name.split("/")[-1]}) for name in names]
+def _weights(arms: Sequence[Arm], inputs: Folders) -> pd.DataFrame:
+    """Return the weighed pairs of every variant and λ, named as their models are but for the policy."""
+    paths = {arm.name: inputs[at("weigh", arm.weights)] / "pairs.csv" for arm in arms}
+    parts = [read_table(path, "pairs").assign(variant=name) for name, path in paths.items()]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["variant", "pair_id", "weight"])  # type: ignore[arg-type]
 
 
@@ -148,17 +164,6 @@ def _tokens(recipe: Recipe, inputs: Folders) -> pd.DataFrame | None:
     return tokens[tokens["response_id"].isin(shown)]
 
 
-def _meanings(recipe: Recipe, trained_on: set[str]) -> pd.DataFrame:
-    rows = []
-    for name, spec in recipe.evaluate.metrics.items():
-        settings = {} if isinstance(spec, str) else {key: value for key, value in spec.items() if key != "use"}
-        meaning, unit = MEANINGS.get(spec if isinstance(spec, str) else str(spec.get("use")), (f"{spec}", ""))
-        if settings:
-            meaning = f"{meaning} ({', '.join(f'{key}: {value}' for key, value in settings.items())})"
-        rows.append((name, meaning, "" if "form" in settings else unit, name in trained_on))
-    return pd.DataFrame(rows, columns=["metric", "meaning", "unit", "in_training"])  # type: ignore[arg-type]
-
-
 def _shown(samples: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     """Return the samples of a few prompts, drawn by seed, not picked."""
     prompts = np.array(sorted(samples["prompt_id"].unique()))
@@ -167,10 +172,10 @@ def _shown(samples: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     return shown.assign(sample=shown["sample"].astype(int)).reset_index(drop=True)
 
 
-def _weights_account(weights: pd.DataFrame, recipe: Recipe, inputs: Folders) -> pd.DataFrame:
+def _weights_account(weights: pd.DataFrame, inputs: Folders) -> pd.DataFrame:
     rows = []
     total = len(read_table(inputs["pair"] / "pairs.csv", "pairs"))
-    for name in recipe.variants:
+    for name in dict.fromkeys(weights["variant"]):
         own = weights.loc[weights["variant"] == name, "weight"].to_numpy(float)
         zero = float((own == 0).mean()) if len(own) else np.nan
         middle = float(np.median(own)) if len(own) else np.nan
@@ -179,12 +184,14 @@ def _weights_account(weights: pd.DataFrame, recipe: Recipe, inputs: Folders) -> 
     return pd.DataFrame(rows, columns=names)  # type: ignore[arg-type]
 
 
-def _history(inputs: Folders, models: Sequence[str]) -> pd.DataFrame:
+def _history(inputs: Folders, arms: Sequence[Arm]) -> pd.DataFrame:
     parts = []
-    for model in models:
-        step, stage = {"base": ("base", "base"), "SFT": ("sft", "sft")}.get(model, (f"train/{model}", "train"))
+    for arm in arms:
+        made = {BASE: at("base", arm.origin), SFT: at("sft", arm.start)}
+        step = made.get(arm.variant, at("train", arm.folder))
         if step in inputs and (inputs[step] / "history.csv").exists():
-            parts.append(read_table(inputs[step] / "history.csv", "history").assign(model=model, stage=stage))
+            history = read_table(inputs[step] / "history.csv", "history")
+            parts.append(history.assign(model=arm.model, stage=step.split("/")[0]))
     names = ["loss", "loss_unweighted", "accuracy", "margin"]
     table = pd.concat(parts, ignore_index=True)
     return table[table["name"].isin(names)].reset_index(drop=True)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from crpo.errors import CrpoError, InputError
 from crpo.grouped import residuals_within, rows_by_group
+from crpo.over_ray import on_workers, score_over_ray
 from crpo.progress import say
 from crpo.recipe.sections import OneWord, ScoreSection
 from crpo.signal_agreement import rank_correlations
@@ -39,8 +40,8 @@ class Texts:
         return np.array([len(words) < 2 for words in words_of(self._answers)], dtype=bool)
 
 
-def raw_values(signal: Any, name: str, answers: pd.DataFrame) -> np.ndarray:
-    """Return the signal's values (n,); NaN is not scored, and so are infinite ones.
+def raw_values(signal: Any, name: str, answers: pd.DataFrame, section: ScoreSection) -> np.ndarray:
+    """Return the signal's values (n,), got by the section's engine; NaN is not scored, and so are infinite ones.
 
     Raises
     ------
@@ -48,7 +49,7 @@ def raw_values(signal: Any, name: str, answers: pd.DataFrame) -> np.ndarray:
         When the signal fails, or gives something else than one number per row.
     """
     try:
-        values = np.array(signal(answers), dtype=float)
+        values = np.array(_values(signal, answers, section), dtype=float)
     except CrpoError:
         raise
     except Exception as error:
@@ -60,6 +61,10 @@ def raw_values(signal: Any, name: str, answers: pd.DataFrame) -> np.ndarray:
         found = "values of shape " + "×".join(map(str, values.shape)) if values.shape else "a single number"
         raise InputError(f"signal {name!r} gives {found} for {len(answers)} answers", "Give one number per row.")
     return np.where(np.isfinite(values), values, np.nan)
+
+
+def _values(signal: Any, answers: pd.DataFrame, section: ScoreSection) -> Any:
+    return signal(answers) if section.engine == "local" else score_over_ray(signal, answers, **on_workers(section))
 
 
 def prepared(

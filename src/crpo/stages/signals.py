@@ -63,7 +63,7 @@ def score(
         for name, spec in section.signals.items():
             signal = build(with_models(spec, SIGNALS, models), SIGNALS, "signal")
             raw = np.empty(len(answers))
-            raw[order] = raw_values(signal, name, ordered)
+            raw[order] = raw_values(signal, name, ordered, section)
             table[f"{name}_raw"] = raw
             values, told = prepared(raw, signal, name, section, texts)
             table[name] = _scaled(values, codes, section.scale_of(name), name, signal)

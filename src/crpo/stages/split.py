@@ -105,11 +105,20 @@ def split_answers(
 
 
 def merge_duplicates(answers: pd.DataFrame) -> pd.DataFrame:
-    """Return the answers with equal normalised texts to a prompt made one, with their mean creativity score."""
+    """Return the answers with equal normalised texts to a prompt made one, with their mean creativity score.
+
+    The column `given_by` says how many gave each: what people commonly answer is told by it (`crpo.metrics.people`).
+    """
     same = answers["response"].map(normalise)
-    scores = answers.groupby([answers["prompt_id"], same])["creativity_score"].transform("mean")
-    merged = answers.assign(creativity_score=scores)
+    scores = answers.groupby([answers["prompt_id"], same])["creativity_score"]
+    merged = answers.assign(creativity_score=scores.transform("mean"), given_by=scores.transform("size"))
     return merged[~pd.DataFrame({"p": answers["prompt_id"], "s": same}).duplicated()].reset_index(drop=True)
+
+
+def heldout_prompts(answers: pd.DataFrame) -> pd.DataFrame:
+    """Return the prompts that are not trained on, each once: prompt_id, prompt."""
+    own = answers.loc[answers["split"].isin(UNSEEN_PROMPTS), ["prompt_id", "prompt"]]
+    return own.drop_duplicates("prompt_id").sort_values("prompt_id").reset_index(drop=True)
 
 
 def check_prompts(table: pd.DataFrame) -> None:

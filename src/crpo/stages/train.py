@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,21 +74,33 @@ def train_base(section: PolicySection, answers: pd.DataFrame, out: Path) -> pd.D
     return pd.concat(history, ignore_index=True)
 
 
-def train_sft(section: SftSection, policy: PolicySection, base: str, answers: pd.DataFrame, out: Path) -> pd.DataFrame:
+def train_sft(
+    section: SftSection,
+    policy: PolicySection,
+    base: str,
+    answers: pd.DataFrame,
+    out: Path,
+    *,
+    watched: Iterable[str] | None = None,
+    notes: Path | None = None,
+) -> pd.DataFrame:
     """Fine-tune the base model on the best answers (columns prompt, response); history as in `train_base`.
 
-    LoRA adapters are merged before saving, so that what follows starts from one model.
+    LoRA adapters are merged before saving, so that what follows starts from one model. `watched` and `notes` as in
+    `train_crpo`.
     """
     require_training()
     from crpo.training import SftConfig, SftTrainer, save_model
 
     join_processes()
+    tracking = _tracking(section, "SFT")
     model, chat = _policy(policy, base)
-    groups = max(1, section.responses_per_step // section.responses_per_prompt // process_count())
+    groups = _groups(section.responses_per_step, section.responses_per_prompt, section)
     with checkpoints_of(out) as folder:
-        settings = _arguments(section, policy, folder, groups)
+        settings = _arguments(section, policy, folder, groups) | tracking
         args = SftConfig(**settings, responses_per_prompt=section.responses_per_prompt)
         trainer = SftTrainer(model, args, answers[["prompt", "response"]], chat.tokenizer, _lora(policy))
+        _observe(trainer, section, watched or answers["prompt"], notes or out, "SFT")
         history = _run(trainer, "SFT")
         save_model(trainer, out, None if policy.lora is None else _merged(trainer, policy, base))
     return history
@@ -128,18 +141,49 @@ def with_reference(pairs: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame
 
 
 def train_crpo(
-    section: TrainSection, policy: PolicySection, sft: str, pairs: pd.DataFrame, out: Path, name: str
+    section: TrainSection,
+    policy: PolicySection,
+    sft: str,
+    pairs: pd.DataFrame,
+    out: Path,
+    name: str,
+    *,
+    watched: Iterable[str] | None = None,
+    notes: Path | None = None,
 ) -> pd.DataFrame:
-    """Train on weighted pairs (DPO, DDPO and CrPO differ in the weights alone); history as in `train_base`."""
+    """Train on weighted pairs: DPO, DDPO and CrPO differ in the weights alone.
+
+    Parameters
+    ----------
+    section, policy
+        Settings.
+    sft : str
+        The model to start from, which is the reference too.
+    pairs : DataFrame
+        Preferences: prompt, chosen, rejected, …
+    out : Path
+        Folder the model is saved to.
+    name : str
+        The model's name, for people.
+    watched : iterable of str, optional
+        Prompts to watch the training by (see `crpo.watching`); without any, those of the pairs.
+    notes : Path, optional
+        Folder for watch.jsonl, warnings.csv and TensorBoard's files; `out` where it is not given.
+
+    Returns
+    -------
+    DataFrame
+        Training history: step, name, value.
+    """
     require_training()
     from crpo.training import CrPOConfig, CrPOTrainer, save_model
 
     join_processes()
+    tracking = _tracking(section, name)
     model, chat = _policy(policy, sft)
-    together = section.pairs_per_prompt * section.accumulation * process_count()
-    groups = max(1, round(section.pairs_per_step / together))
+    groups = _groups(section.pairs_per_step, section.pairs_per_prompt, section)
     with checkpoints_of(out) as folder:
-        settings = _arguments(section, policy, folder, groups)
+        settings = _arguments(section, policy, folder, groups) | tracking
         args = CrPOConfig(
             **settings, beta=section.beta, loss_type=section.loss, label_smoothing=section.label_smoothing,
             pairs_per_prompt=section.pairs_per_prompt, per_token=section.per_token, simpo_gamma=section.simpo_gamma,
@@ -147,6 +191,7 @@ def train_crpo(
         )  # fmt: skip
         trainer = CrPOTrainer(model, args, pairs, chat.tokenizer, _lora(policy))
         say(f"  {len(pairs):,} pairs, groups of {section.pairs_per_prompt} pairs per prompt, layout {trainer.layout}")
+        _observe(trainer, section, watched or pairs["prompt"], notes or out, name)
         history = _run(trainer, name)
         save_model(trainer, out)
     return history
@@ -187,6 +232,11 @@ def _lora(policy: PolicySection) -> Any:
     )
 
 
+def _groups(per_step: int, per_group: int, section: OptimizerSection) -> int:
+    """Return how many groups of one prompt a process reads at a time, for a step of that many rows in all."""
+    return max(1, round(per_step / (per_group * section.accumulation * process_count())))
+
+
 def _arguments(section: OptimizerSection, policy: PolicySection, folder: Path, groups: int) -> dict[str, Any]:
     import torch
 
@@ -203,6 +253,24 @@ def _arguments(section: OptimizerSection, policy: PolicySection, folder: Path, g
         "dataloader_pin_memory": torch.cuda.is_available(),
         "use_cpu": process_count() > 1 and not torch.cuda.is_available(),
     }  # fmt: skip
+
+
+def _tracking(section: OptimizerSection, name: str) -> dict[str, Any]:
+    from crpo.training.tracking import check_trackers
+
+    check_trackers(section.report_to)
+    return {"report_to": section.report_to, "run_name": name, "project": "crpo"}
+
+
+def _observe(
+    trainer: ForestTrainer, section: OptimizerSection, prompts: Iterable[str], folder: Path, name: str
+) -> None:
+    from crpo.training.tracking import keep_tensorboard_in
+    from crpo.watching import Watch
+
+    keep_tensorboard_in(trainer, folder / "tensorboard")
+    if section.watch.every:
+        trainer.add_callback(Watch(trainer, section.watch, prompts=prompts, folder=folder, name=name))
 
 
 def _run(trainer: ForestTrainer, name: str) -> pd.DataFrame:

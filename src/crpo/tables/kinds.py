@@ -39,8 +39,9 @@ PAIR_NUMBERS = {
     "weight": (0, np.inf),
     **dict.fromkeys(("score_chosen", "score_rejected", "ref_chosen_logps", "ref_rejected_logps", "contrast"), ANY),
 }  # fmt: skip
-SAMPLE_COUNTS = (  # used, and left out: in all, and by status as in crpo.records.STATUSES
-    "used", "left_out", *(f"left_out_{status}" for status in ("error", "refused", "empty", "truncated", "filtered")),
+SAMPLE_COUNTS = (  # used, and left out: in all, by status as in crpo.records.STATUSES, and not in the table at all
+    "used", "not_selected", "left_out",
+    *(f"left_out_{reason}" for reason in ("error", "refused", "empty", "truncated", "filtered", "missing")),
 )  # fmt: skip
 RATER_NUMBERS = ("n", "mean", "severity", "discrimination", "infit", "outfit", "item_rest", "bits")
 NO_PAIR = (("chosen", "==", "rejected"), ("score_chosen", "<=", "score_rejected"))
@@ -60,8 +61,10 @@ KINDS = {
     ),
     "answers": TableKind(("task", "item", "response"), {"creativity_score": ANY}),
     "corpus": TableKind(("response",), {}),
+    "people's answers": TableKind(("response",), {"given_by": (1, np.inf)}),
     "identified answers": TableKind(
-        ("response_id", "prompt_id", "prompt", "response"), {"creativity_score": ANY}, ("response_id", "prompt_id")
+        ("response_id", "prompt_id", "prompt", "response"), {"creativity_score": ANY, "given_by": (1, np.inf)},
+        ("response_id", "prompt_id"),
     ),
     "reference": TableKind(("response_id", "logp"), {"logp": ANY, "tokens": ANY}),
     "pairs": TableKind(
@@ -74,7 +77,15 @@ KINDS = {
     "estimates": TableKind(
         ("model", "metric", "split", "value", "low", "high"),
         dict.fromkeys(
-            ("value", "low", "high", "prompts", "tasks", *(f"samples_{name}" for name in SAMPLE_COUNTS)), ANY
+            ("value", "low", "high", "prompts", "tasks", "seeds", "outliers",
+             *(f"samples_{name}" for name in SAMPLE_COUNTS)), ANY
+        ),
+    ),
+    "comparisons": TableKind(
+        ("model", "metric", "baseline", "split", "difference", "low", "high", "p", "p_holm", "effect_size"),
+        dict.fromkeys(
+            ("difference", "low", "high", "p", "p_holm", "effect_size", "prompts", "prompts_left_out", "seeds",
+             "outliers"), ANY
         ),
     ),
     "token surprise": TableKind(
@@ -87,11 +98,19 @@ KINDS = {
         ("model", "task", "prompt_id", "metric", "value"), dict.fromkeys(("value", *SAMPLE_COUNTS), ANY)
     ),
     "account": TableKind(("stage", "what", "count"), {"count": ANY}),
+    "warnings": TableKind(("model", "step", "kind", "message"), {"step": ANY}),
     "history": TableKind(("step", "name", "value"), {"step": ANY, "value": ANY}),
     "rater table": TableKind(("rater", "n", "mean", "discrimination", "kept", "reason"),
                              dict.fromkeys(RATER_NUMBERS, ANY)),
     "agreement": TableKind(("task", "responses", "prompts", "correlation"),
                            dict.fromkeys(("responses", "prompts", "correlation", "low", "high"), ANY)),
+    "votes": TableKind(("model_a", "model_b", "winner"), {"words_a": (0, np.inf), "words_b": (0, np.inf)},
+                       ("model_a", "model_b", "winner")),
+    "win rates": TableKind(("dimension", "model", "against", "wins", "ties", "losses", "win_rate", "low", "high"),
+                           dict.fromkeys(("wins", "ties", "losses", "win_rate", "low", "high", "words_difference",
+                                          "equal_length", "equal_length_low", "equal_length_high"), ANY)),
+    "strengths": TableKind(("dimension", "model", "strength", "low", "high", "votes"),
+                           dict.fromkeys(("strength", "low", "high", "votes"), ANY)),
     "prompts": TableKind(("prompt_id", "prompt"), {}, ("prompt_id", "prompt"), ("prompt_id",)),
     "sft": TableKind(("prompt", "response"), {}, ("prompt", "response")),
 }  # fmt: skip

@@ -27,7 +27,11 @@ class Turn(BaseModel):
 
     def quotes(self) -> set[str]:
         """Return the names of what the question quotes."""
-        return set(_PLACE.findall(self.ask))
+        return set(self.places())
+
+    def places(self) -> list[str]:
+        """Return the name of what stands in each place of the question."""
+        return _PLACE.findall(self.ask)
 
 
 def _in_order(turns: list[Turn]) -> tuple[Turn, ...]:
