@@ -216,26 +216,28 @@ RECIPE = {
 
 @pytest.mark.slow
 def test_a_run_killed_inside_its_trainings_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(RECIPE, sort_keys=False))
-    arguments = ("run", "recipe.yaml", "--out")
-    whole = crpo(tmp_path, *arguments, "whole")
+    for name in ("whole", "killed"):  # two folders, as the report shows the command: it has to be the same
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.yaml").write_text(yaml.safe_dump(RECIPE, sort_keys=False))
+    arguments = ("run", "recipe.yaml", "--out", "run")
+    whole = crpo(tmp_path / "whole", *arguments)
     said = []
     for variant, number, code in (("DPO", signal.SIGKILL, -9), ("CrPO-sur", signal.SIGTERM, 130)):
-        run = crpo(tmp_path, *arguments, "killed")
-        checkpoints = tmp_path / "killed" / "train" / f".{variant}.partial" / "model" / "crpo-checkpoints"
+        run = crpo(tmp_path / "killed", *arguments)
+        checkpoints = tmp_path / "killed" / "run" / "train" / f".{variant}.partial" / "model" / "crpo-checkpoints"
         wait_for(lambda: newest(checkpoints) or run.poll() is not None, run.pid, seconds=300)  # noqa: B023
         os.kill(run.pid, number)
         said.append(run.communicate()[1])
         assert run.returncode == code, said[-1]
         assert newest(checkpoints) > 0
     assert said[1].endswith("error: interrupted. The same command again continues.\n")
-    last = crpo(tmp_path, *arguments, "killed")
+    last = crpo(tmp_path / "killed", *arguments)
     said.append(last.communicate()[1])
     assert (whole.communicate() and whole.returncode, last.returncode) == (0, 0), said[-1]
     for text in said[1:]:
         assert re.findall(r"continues after step ([1-9]\d*),", text), text
     assert not [path for path in (tmp_path / "killed").rglob("*") if "checkpoint" in path.name]
-    assert tables(tmp_path / "killed") == tables(tmp_path / "whole")
+    assert tables(tmp_path / "killed" / "run") == tables(tmp_path / "whole" / "run")
 
 
 @pytest.mark.slow

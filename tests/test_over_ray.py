@@ -108,11 +108,12 @@ class Draining(Noting):
 def test_records_arrive_one_by_one_and_workers_stop_when_nobody_listens(cluster: Any, tmp_path: Path) -> None:
     generator = Noting(str(tmp_path), (Decoding(samples=20),), seconds=0.05)
     records = draw_over_ray(generator, PROMPTS[:2], seed=0, had={}, workers=2)
-    first = [next(records)["prompt_id"] for _ in range(4)]
-    assert set(first) == {"p0", "p1"}
+    first: list[str] = []
+    while set(first) != {"p0", "p1"}:  # whichever worker is up first; there are 40 records
+        first.append(next(records)["prompt_id"])
     time.sleep(1)
     asked = len(list(tmp_path.iterdir()))
-    assert asked <= 4 + 2 * (AHEAD + 1)  # of 40: while nobody takes records, no worker runs far ahead
+    assert asked <= len(first) + 2 * (AHEAD + 1)  # of 40: while nobody takes records, no worker runs far ahead
     next(records)
     records.close()  # type: ignore[attr-defined]
     time.sleep(1)
