@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from crpo.recipe import Recipe
     from crpo.stages.step import Step
 
+MOST_SHOWN = 5  # metrics on the terminal, the first of the recipe
+
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder; runs/NAME by default.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="section.key=value over the recipe; may be repeated.")]
 
@@ -74,7 +76,7 @@ def run(
         done = execute(steps, folder, about=_about(settings), opening=opening)
     page = folder / "report" / "report.html"
     if not json and until is None:
-        _show_results(folder)
+        _show_results(folder, list(settings.evaluate.metrics))
     facts: dict[str, object] = {"steps done": len(done), "steps already done": len(steps) - len(done)}
     tell({**facts, "report" if page.exists() else "folder": str(page.resolve() if page.exists() else folder)}, json)
 
@@ -163,7 +165,7 @@ def _check_input(steps: Sequence[Step], folder: Path) -> None:
             steps[0].work(Path(scratch), {})
 
 
-def _show_results(folder: Path) -> None:
+def _show_results(folder: Path, metrics: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -171,9 +173,10 @@ def _show_results(folder: Path) -> None:
 
     estimates = read_table(folder / "report" / "estimates.csv", "estimates")
     own = estimates[estimates["split"] == "all"]
-    metrics = list(dict.fromkeys(own["metric"]))
-    table = Table("model", *metrics, title="mean over held-out prompts, then tasks [95 % interval]")
+    shown = metrics[:MOST_SHOWN]
+    more = f"; {len(metrics) - len(shown)} more metrics in the report" if len(metrics) > len(shown) else ""
+    table = Table("model", *shown, title=f"mean over held-out prompts, then tasks [95 % interval]{more}")
     for model, rows in own.groupby("model", sort=False):
         values = {r.metric: with_interval(r) for r in rows.itertuples()}
-        table.add_row(str(model), *(values.get(metric, "not scored") for metric in metrics))
+        table.add_row(str(model), *(values.get(metric, "not scored") for metric in shown))
     Console(width=None if Console().is_terminal else 140).print(table)
