@@ -102,6 +102,7 @@ def _in_words(row: Any) -> str:
 
 
 def ranked_facts(ranked: pd.DataFrame) -> dict[str, str]:
+    """Return the strengths as facts, a dimension each."""
     return {
         f"{dimension}: strengths": ", ".join(f"{row.model} {row.strength:+.2f}" for row in own.itertuples())
         if own["strength"].notna().all() else "not known: some models were never compared with the others"

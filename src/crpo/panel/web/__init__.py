@@ -8,10 +8,12 @@ from fastapi.responses import Response
 from crpo.panel.keys import Keys
 from crpo.panel.store import Store
 from crpo.panel.web.access import Access
+from crpo.panel.web.entrance import entrance_routes, open_routes
 from crpo.panel.web.guards import add_guards
 from crpo.panel.web.pages import static_files
-from crpo.panel.web.rating import rating_routes
+from crpo.panel.web.rating import other_routes, rating_routes
 from crpo.panel.web.researcher import researcher_routes
+from crpo.panel.web.sessions import Sessions
 
 
 def app_for(store: Store, keys: Keys, access: Access) -> FastAPI:
@@ -27,7 +29,9 @@ def app_for(store: Store, keys: Keys, access: Access) -> FastAPI:
     # No redirects of slashes: they go to whatever host the request names.
     app = FastAPI(title="panel", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     add_guards(app, access)
-    app.include_router(rating_routes(store, keys, access))
+    sessions = Sessions(store, keys, access)
+    for routes in (entrance_routes, open_routes, rating_routes, other_routes):
+        app.include_router(routes(sessions))
     app.include_router(researcher_routes(store, keys, access))
     for name, (kind, content) in static_files().items():
         app.add_api_route(f"/{name}", _file(kind, content), methods=["GET"])
