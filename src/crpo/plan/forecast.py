@@ -135,7 +135,9 @@ def _sampling(arm: Arm, amounts: Amounts, device: Device) -> Cost:
 
 
 def _scoring(ruler: Arm, amounts: Amounts, device: Device) -> Cost:
-    scored = np.unique(amounts.chosen) if ruler.recipe.score.over == "chosen" else np.arange(len(amounts.answers))
+    section = ruler.recipe.score
+    chosen = all(section.over_of(name) == "chosen" for name in section.signals)
+    scored = np.unique(amounts.chosen) if chosen else np.arange(len(amounts.answers))
     return _read(ruler, ruler.recipe.score.signals, once_tokens(amounts, len(scored), ROW), device)
 
 

@@ -37,7 +37,7 @@ def _report(recipe: Recipe, arms: Sequence[Arm], out: Path, inputs: Folders) -> 
     estimates = estimate(recipe.evaluate, scores)
     write_table(scores, out / "scores.csv")
     write_table(estimates, out / "estimates.csv")
-    used = {arm.model: trained_on(recipe, dict(arm.lambdas)) for arm in arms}
+    used = {arm.model: trained_on(arm.recipe, dict(arm.lambdas)) for arm in arms}
     comparisons = compare(recipe.evaluate, scores, _baselines(recipe, arms), used)
     write_table(comparisons, out / "comparisons.csv")
     told = _training_warnings(arms, inputs)

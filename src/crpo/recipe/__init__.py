@@ -74,27 +74,62 @@ class Recipe(Section):
         for baseline in self.generate.baselines:
             if baseline in ("base", "SFT", *self.variants, *self.study.policies):
                 raise ValueError(f"generate.baselines.{baseline}: a model of the run has this name; choose another")
-        gate = self.weigh.gate
-        if gate is not None and gate.signal not in self.score.signals:
-            hint = did_you_mean(gate.signal, self.score.signals)
-            raise ValueError(f"weigh.gate: {gate.signal!r} is not among score.signals. {hint}")
-        for key, value in (("weigh.combine", self.weigh.combine), ("train.loss", self.train.loss)):
-            if value in ("contrast", "none", "margin") and self.score.over != "all":
-                raise ValueError(f"{key}: {value} needs the rejected answers' signals; set score.over: all")
+        return self
+
+    @model_validator(mode="after")
+    def _signals_of_weights(self) -> Recipe:
+        for variant, lambdas in self.variants.items():
+            own = self.of_variant(variant)
+            gate = own.weigh.gate
+            if gate is not None and gate.signal not in self.score.signals:
+                hint = did_you_mean(gate.signal, self.score.signals)
+                raise ValueError(f"weigh.gate: {gate.signal!r} is not among score.signals. {hint}")
+            chosen = [name for name, value in lambdas.items() if value > 0 and self.score.over_of(name) != "all"]
+            for key, value in (("weigh.combine", own.weigh.combine), ("train.loss", own.train.loss)):
+                if value in ("contrast", "none", "margin") and chosen:
+                    needs = f"{key}: {value} needs the rejected answers' signals"
+                    raise ValueError(f"{needs}; set score.over: all, or {{{chosen[0]}: all, …}}")
         return self
 
     @model_validator(mode="after")
     def _sensible_study(self) -> Recipe:
         if self.study.policies and self.policy != PolicySection():
             raise ValueError("policy: study.policies takes its place; move it there under a name")
+        for key in ("changes", "sweep"):
+            for name in getattr(self.study, key):
+                if name not in self.variants:
+                    raise ValueError(f"study.{key}: no variant is called {name!r}. {did_you_mean(name, self.variants)}")
         if self.study.lambdas == [1.0]:
             return self
-        if not any(value > 0 for lambdas in self.variants.values() for value in lambdas.values()):
-            raise ValueError("study.lambdas: no variant has signals, so λ changes nothing")
-        linear = self.weigh.combine in ("sum", "contrast") and self.train.loss != "margin"
-        if self.weigh.mean_weight is not None and linear:
-            raise ValueError("study.lambdas: weigh.mean_weight takes out what λ puts in; leave one of them out")
+        swept = [name for name in self.variants if self.sweeps(name)]
+        if not swept:
+            raise ValueError("study.lambdas: no variant has signals that they multiply, so λ changes nothing")
+        for own in map(self.of_variant, swept):
+            linear = own.weigh.combine in ("sum", "contrast") and own.train.loss != "margin"
+            if own.weigh.mean_weight is not None and linear:
+                raise ValueError("study.lambdas: weigh.mean_weight takes out what λ puts in; leave one of them out")
         return self
+
+    def sweeps(self, variant: str) -> bool:
+        """Return whether `study.lambdas` multiply a variant's λ."""
+        has_signals = any(value > 0 for value in self.variants.get(variant, {}).values())
+        return has_signals and (not self.study.sweep or variant in self.study.sweep)
+
+    def of_variant(self, variant: str) -> Recipe:
+        """Return the recipe with what `study.changes` says of a variant.
+
+        Raises
+        ------
+        InputError
+            When what it says is no setting of that section.
+        """
+        change = self.study.changes.get(variant)
+        if change is None:
+            return self
+        where = f"study.changes.{variant}"
+        weigh = check_section(WeighSection, {**self.weigh.model_dump(), **change.weigh}, f"{where}.weigh")
+        train = check_section(TrainSection, {**self.train.model_dump(), **change.train}, f"{where}.train")
+        return self.model_copy(update={"weigh": weigh, "train": train})
 
 
 def read_recipe(path: str | Path, changes: list[str] | None = None) -> Recipe:

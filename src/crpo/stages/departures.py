@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from crpo.arms import policies_of
 from crpo.recipe import Recipe
@@ -76,7 +76,7 @@ def differences(recipe: Recipe) -> dict[str, tuple[object, object]]:
     Of several policies each is looked at; "none" stands for a setting that is not there.
     """
     paper = {**PAPER, **PAPER_SETTINGS}
-    found = {key: (value, paper[key]) for key, value in _differing(recipe, paper).items()}
+    found = {key: (value, paper[key.partition(" of ")[0]]) for key, value in _differing(recipe, paper).items()}
     for name, policy in policies_of(recipe).items():
         where = f"study.policies.{name}" if name else "policy"
         if policy.model not in PAPER_POLICIES:
@@ -90,9 +90,17 @@ def differences(recipe: Recipe) -> dict[str, tuple[object, object]]:
 
 
 def _differing(recipe: Recipe, paper: Mapping[str, object]) -> dict[str, object]:
+    here = _named(recipe, paper)
+    found = {key: value for key, value in here.items() if value != paper[key]}
+    for variant in recipe.study.changes:
+        own = _named(recipe.of_variant(variant), paper)
+        found |= {f"{key} of {variant}": value for key, value in own.items() if value not in (here[key], paper[key])}
+    return found
+
+
+def _named(recipe: Recipe, keys: Iterable[str]) -> dict[str, object]:
     settings = recipe.model_dump(mode="json")
-    here = {key: settings[section][name] for key in paper for section, name in [key.split(".")]}
-    return {key: value for key, value in here.items() if value != paper[key]}
+    return {key: settings[section][name] for key in keys for section, name in [key.split(".")]}
 
 
 def definitions(recipe: Recipe) -> str:

@@ -30,7 +30,8 @@ def metrics_table(recipe: Recipe) -> pd.DataFrame:
         on it; of one model: `trained_on`), higher_is ("better", "worse", "neither"), population (over which answers it
         is computed). In the order of `evaluate.metrics`.
     """
-    used = {name for lambdas in recipe.variants.values() for name in trained_on(recipe, lambdas)}
+    variants = recipe.variants.items()
+    used = {name for variant, lambdas in variants for name in trained_on(recipe.of_variant(variant), lambdas)}
     rows = []
     for name, spec in recipe.evaluate.metrics.items():
         what = describe(spec)

@@ -9,13 +9,14 @@ import pandas as pd
 
 from crpo.components import build, with_models
 from crpo.errors import InputError
-from crpo.grouped import group_codes, scale_powers_within, scale_within
+from crpo.grouped import scale_powers_within, scale_within
 from crpo.pairs import pair_weights
 from crpo.progress import say, track
 from crpo.recipe.sections import Lambdas, ScoreSection, WeighSection
 from crpo.signals import SIGNALS
 from crpo.stages.language_note import embedder_note
-from crpo.stages.raw_values import Texts, prepared, raw_values
+from crpo.stages.population import Population, members
+from crpo.stages.raw_values import prepared, raw_values
 from crpo.stages.split import account
 from crpo.stages.weights import gated, spread
 
@@ -36,7 +37,7 @@ def score(
         response_id, prompt_id, prompt, response.
     pairs : DataFrame or None
         With pairs, the population of a prompt is its chosen answers (`over: chosen`) or all its paired ones; other
-        answers are not scored. Without, it is every answer to the prompt.
+        answers are not scored. Without, it is every answer to the prompt. Signals may have different populations.
     models : mapping
         Values for the signals' fields `embedder`, `language_model`, `quality_model` and the like.
 
@@ -48,26 +49,25 @@ def score(
         scored.
     account : DataFrame
     """
-    if pairs is not None:
-        ids = pairs["chosen_id"] if section.over == "chosen" else pd.concat([pairs["chosen_id"], pairs["rejected_id"]])
-        answers = answers[answers["response_id"].isin(ids)].reset_index(drop=True)
+    every = sorted({section.over_of(name) for name in section.signals})
+    answers = answers[np.any([members(answers, pairs, over) for over in every], axis=0)].reset_index(drop=True)
+    populations = {over: Population(answers, members(answers, pairs, over)) for over in every}
     if any((spec if isinstance(spec, str) else spec.get("use")) == "novelty" for spec in section.signals.values()):
         say(BACKWARDS)
     _warn_of_language(section, models, answers)
-    codes, _ = group_codes(answers["prompt_id"])
-    order = np.lexsort((answers["response_id"], answers["response"], codes))  # row order must not change a value
-    ordered, texts = answers.iloc[order].reset_index(drop=True), Texts(answers, codes)
     table = answers[["response_id", "prompt_id"]].copy()
     counts: dict[str, float] = {"answers": len(answers)}
     with track("signals", len(section.signals)) as advance:
         for name, spec in section.signals.items():
             signal = build(with_models(spec, SIGNALS, models), SIGNALS, "signal")
-            raw = np.empty(len(answers))
-            raw[order] = raw_values(signal, name, ordered, section)
-            table[f"{name}_raw"] = raw
-            values, told = prepared(raw, signal, name, section, texts)
-            table[name] = _scaled(values, codes, section.scale_of(name), name, signal)
-            counts |= {f"answers without {name}": int(table[name].isna().sum()), **told}
+            own = populations[section.over_of(name)]
+            raw = raw_values(signal, name, own.answers, section)
+            values, told = prepared(raw, signal, name, section, own.texts)
+            scaled = _scaled(values, own.texts.codes, section.scale_of(name), name, signal)
+            for column, numbers in ((f"{name}_raw", raw), (name, scaled)):
+                table[column] = np.nan
+                table.loc[own.rows, column] = numbers
+            counts |= {f"answers without {name}": int(np.isnan(scaled).sum()), **told}
             advance(1)
     return table, account("score", counts)
 

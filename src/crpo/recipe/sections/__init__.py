@@ -12,6 +12,7 @@ from crpo.recipe.sections.data import (
     RateSection,
 )
 from crpo.recipe.sections.evaluation import (
+    ChangeSection,
     DecodingSection,
     EvaluateSection,
     GenerateSection,
@@ -27,6 +28,7 @@ from crpo.recipe.sections.kinds import (
     Lambdas,
     Name,
     OneWord,
+    Over,
     Positive,
     S,
     Scaling,
@@ -53,6 +55,7 @@ from crpo.recipe.sections.training import (
 )
 
 __all__ = [
+    "ChangeSection",
     "Count",
     "DataSection",
     "DecodingSection",
@@ -68,6 +71,7 @@ __all__ = [
     "OneWord",
     "OptimizerSection",
     "OutlierSection",
+    "Over",
     "PairSection",
     "PolicySection",
     "Positive",

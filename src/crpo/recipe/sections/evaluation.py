@@ -76,12 +76,21 @@ class WinRateSection(Section):
     seed: Seed = 42
 
 
+class ChangeSection(Section):
+    """What a variant has otherwise than the recipe's sections say."""
+
+    weigh: dict[str, Any] = {}  # keys of weigh
+    train: dict[str, Any] = {}  # keys of train
+
+
 class StudySection(Section):
     """Several runs in one: every variant at every λ, seed and policy. What they share is done once."""
 
     seeds: list[Seed] = []  # none: the seeds that the sections state
     reseed: Annotated[list[Seeded], Field(min_length=1)] = ["sft", "train", "generate"]  # whose seed they replace
     lambdas: Annotated[list[Positive], Field(min_length=1)] = [1.0]  # each multiplies the λ of variants with signals
+    sweep: list[Name] = []  # variants that lambdas multiply; none: every one that has signals
+    changes: dict[Name, ChangeSection] = {}  # VARIANT: {train: {loss: margin}, weigh: {combine: none}}
     policies: dict[Name, PolicySection] = {}  # none: policy alone; of several, the first measures surprise: base
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]  # a folder's name too
 S = TypeVar("S", bound=BaseModel)
 Lambdas = dict[str, Annotated[float, Field(ge=0)]]
 Scaling = Literal["minmax", "log_minmax", "rank"]
+Over = Literal["chosen", "all"]
 OneWord = Literal["paper", "median", "drop"]
 Seeded = Literal["sft", "train", "generate"]  # the sections with a seed that a study may replace
 

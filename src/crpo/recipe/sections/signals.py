@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from crpo.errors import did_you_mean
-from crpo.recipe.sections.kinds import Count, OneWord, Positive, Scaling, Section
+from crpo.recipe.sections.kinds import Count, OneWord, Over, Positive, Scaling, Section
 
 
 class EngineSection(Section):
@@ -25,7 +25,7 @@ class ScoreSection(EngineSection):
     signals: dict[str, Any] = {
         "novelty": "novelty", "diversity": "diversity", "surprise": "surprise", "quality": "quality",
     }  # fmt: skip
-    over: Literal["chosen", "all"] = "chosen"  # the population of a prompt: its chosen answers, or every paired one
+    over: Over | dict[str, Over] = "chosen"  # the population of a prompt: its chosen answers, or every paired one
     scale: Scaling | dict[str, Scaling] = "minmax"  # or by signal; those not named have minmax
     one_word: OneWord | dict[str, OneWord] = "paper"  # answers of one word, which have DSI 0: of novelty and dsi_signed
     length_adjusted: bool | list[str] = False  # raw values freed of log length within the prompt; all, or these signals
@@ -33,7 +33,7 @@ class ScoreSection(EngineSection):
 
     @model_validator(mode="after")
     def _of_these_signals(self) -> ScoreSection:
-        for key in ("scale", "one_word", "length_adjusted"):
+        for key in ("over", "scale", "one_word", "length_adjusted"):
             value = getattr(self, key)
             for name in value if isinstance(value, dict | list) else ():
                 if name not in self.signals:
@@ -42,6 +42,10 @@ class ScoreSection(EngineSection):
             if self.scale_of(name) == "log_minmax" and self.adjusts(name):
                 raise ValueError(f"length_adjusted: what is left of {name!r} is negative; scale it by minmax or rank")
         return self
+
+    def over_of(self, signal: str) -> Over:
+        """Return the population of a signal."""
+        return self.over.get(signal, "chosen") if isinstance(self.over, dict) else self.over
 
     def scale_of(self, signal: str) -> Scaling:
         """Return the scaling of a signal."""
