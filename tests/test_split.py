@@ -48,6 +48,18 @@ def test_a_split_that_cannot_be_made_is_an_error(answers: pd.DataFrame, settings
         split_answers(section(**settings), answers)
 
 
+def test_what_is_left_out_is_on_no_side_and_counted(answers: pd.DataFrame) -> None:
+    tasks = sorted(answers["task"].unique())
+    item = sorted(answers.loc[answers["task"] == tasks[0], "item"].unique())[0]
+    found, account = split_answers(section(heldout_items=1, leave_out={tasks[0]: [item], tasks[1]: []}), answers)
+    gone = ((answers["task"] == tasks[0]) & (answers["item"] == item)) | (answers["task"] == tasks[1])
+    assert 0 < gone.sum() < len(answers)
+    assert not ((found["task"] == tasks[0]) & (found["item"] == item)).any()
+    assert tasks[1] not in set(found["task"])
+    told = account.set_index("what")["count"]
+    assert told["rows left out by data.leave_out"] == gone.sum()
+
+
 def test_training_answers_that_are_also_held_out_are_left_out_and_counted(answers: pd.DataFrame) -> None:
     answers.loc[0, "response"] = "  A  Spare\tWheel"
     answers.loc[len(answers) - 1, "response"] = "a spare wheel"

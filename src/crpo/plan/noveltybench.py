@@ -29,7 +29,7 @@ from crpo.stages.step import Folders, Step
 
 
 def noveltybench_steps(recipe: Recipe, arms: Sequence[Arm]) -> list[Step]:
-    """Return a step for every arm; none where the recipe names no prompts.
+    """Return a step for every arm that is asked; none where the recipe names no prompts.
 
     Raises
     ------
@@ -44,12 +44,17 @@ def noveltybench_steps(recipe: Recipe, arms: Sequence[Arm]) -> list[Step]:
         raise InputError(f"noveltybench.prompts: two sets have the name {max(names, key=names.count)!r}", "Rename one.")
     build(recipe.noveltybench.judge, JUDGES, "judge")
     check_quality_model(recipe.noveltybench, recipe.noveltybench.quality_model)
-    return [_step(arm, _outside(recipe)) for arm in arms]
+    return [_step(arm, _outside(recipe)) for arm in _asked(recipe, arms)]
+
+
+def _asked(recipe: Recipe, arms: Sequence[Arm]) -> list[Arm]:
+    """Return the arms that answer NoveltyBench's prompts."""
+    return [arm for arm in arms if recipe.noveltybench.swept or arm.factor in (None, 1.0)]
 
 
 def _step(arm: Arm, outside: tuple[Path, ...]) -> Step:
     settings = {
-        "noveltybench": arm.recipe.noveltybench.model_dump(),
+        "noveltybench": arm.recipe.noveltybench.model_dump(exclude={"swept"}),
         "quality": _quality(arm.recipe),
         "policy": arm.recipe.policy.model_dump(exclude={"tiny", "lora"}),
         "seed": arm.recipe.generate.seed,
@@ -89,7 +94,7 @@ def _run(arm: Arm, out: Path, inputs: Folders) -> None:
 
 
 def bench_of(recipe: Recipe, arms: Sequence[Arm], inputs: Folders) -> pd.DataFrame | None:
-    """Return the table of all arms (`crpo.noveltybench.table.bench_table`), seeds together; None without prompts."""
+    """Return the table of the arms (`crpo.noveltybench.table.bench_table`), seeds together; None without prompts."""
     runs = [(arm.model, prompt_set(prompts), inputs[f"noveltybench/{arm.folder}"] / prompt_set(prompts))
-            for arm in arms for prompts in recipe.noveltybench.prompts]  # fmt: skip
+            for arm in _asked(recipe, arms) for prompts in recipe.noveltybench.prompts]  # fmt: skip
     return bench_table(recipe.noveltybench, runs) if runs else None

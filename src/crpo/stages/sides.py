@@ -88,7 +88,7 @@ def drawn_sides(section: DataSection, table: pd.DataFrame) -> np.ndarray:
     items = section.heldout_items
     if not isinstance(items, dict):
         items = _drawn_items(items, section.seed, table[~unseen_task])
-    unseen_item = _are_items(table, items)
+    unseen_item = are_items(table, items, "data.heldout_items")
     order = np.select([unseen_task, unseen_language, unseen_item], [3, 2, 1], 0)
     order = pd.Series(order).groupby(table["prompt_id"].to_numpy()).transform("max").to_numpy()
     return np.array([TRAIN, ITEMS, LANGUAGE, TASK], dtype=object)[order]
@@ -120,13 +120,14 @@ def _drawn_items(wanted: float, seed: int, table: pd.DataFrame) -> dict[str, lis
     return drawn
 
 
-def _are_items(table: pd.DataFrame, items: dict[str, list[str]]) -> np.ndarray:
+def are_items(table: pd.DataFrame, items: dict[str, list[str]], key: str) -> np.ndarray:
+    """Return which rows (n,) are of the items named by task; InputError, naming the key, where the data have none."""
     tasks = sorted(table["task"].unique())
     for task, names in items.items():
-        _check_name(task, tasks, "data.heldout_items", "task")
+        _check_name(task, tasks, key, "task")
         known = sorted(table.loc[table["task"] == task, "item"].unique())
         for name in names:
-            _check_name(name, known, f"data.heldout_items.{task}", "item")
+            _check_name(name, known, f"{key}.{task}", "item")
     chosen = {prompt_id(task, name) for task, names in items.items() for name in names}
     pairs = zip(table["task"], table["item"], strict=True)
     return np.array([prompt_id(task, item) in chosen for task, item in pairs], dtype=bool)

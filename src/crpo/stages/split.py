@@ -11,7 +11,7 @@ import pandas as pd
 from crpo.errors import InputError
 from crpo.leaks import near_text, same_text
 from crpo.recipe.sections import DataSection
-from crpo.stages.sides import SPLITS, TRAIN, UNSEEN_PROMPTS, drawn_sides, own_sides
+from crpo.stages.sides import SPLITS, TRAIN, UNSEEN_PROMPTS, are_items, drawn_sides, own_sides
 from crpo.tables import short_hash
 from crpo.tasks import prompt_id, read_tasks, render_prompt
 from crpo.texts import normalise
@@ -86,6 +86,10 @@ def split_answers(
     """
     counts = {"rows read": len(table)}
     table = identify(table, tasks=section.tasks)
+    if section.leave_out:
+        gone = _left_out(table, section.leave_out)
+        table = table[~gone].reset_index(drop=True)
+        counts["rows left out by data.leave_out"] = int(gone.sum())
     if section.limit is not None:
         table = _limited(table, section.limit, section.seed)
         counts["rows kept by data.limit"] = len(table)
@@ -102,6 +106,12 @@ def split_answers(
     counts.update({f"rows, {side}": int((table["split"] == side).sum()) for side in SPLITS})
     counts.update({f"prompts, {side}": table.loc[table["split"] == side, "prompt_id"].nunique() for side in SPLITS})
     return table, account("split", counts)
+
+
+def _left_out(table: pd.DataFrame, names: Mapping[str, list[str]]) -> np.ndarray:
+    """Return which rows (n,) are of the tasks and items that are used nowhere."""
+    gone = are_items(table, dict(names), "data.leave_out")
+    return gone | table["task"].isin([task for task, items in names.items() if not items]).to_numpy()
 
 
 def merge_duplicates(answers: pd.DataFrame) -> pd.DataFrame:

@@ -104,9 +104,10 @@ class StudySection(Section):
 
 
 class NoveltyBenchSection(Section):
-    """NoveltyBench, metric version 1.0, of every model: see docs/noveltybench.md."""
+    """NoveltyBench, metric version 1.0, of the models: see docs/noveltybench.md."""
 
     prompts: list[str] = []  # none: not run; curated and wildchat after `crpo fetch noveltybench`, or tables of prompts
+    swept: bool = True  # of models at another λ than 1, too
     limit: Count | None = None  # the first prompts of each set only, for trying things out
     k: Annotated[int, Field(ge=2)] = 10  # generations of each prompt
     temperature: Annotated[float, Field(ge=0)] = 1.0
