@@ -12,7 +12,7 @@ from typing import Any
 from crpo.cache_folder import cache_folder
 
 WHAT_FOR = {
-    "train": "signals of meaning and surprise, training, local generation",
+    "train": "embedders (also character_ngrams), surprise, training, local generation",
     "demo": "the embedder minilm without a download",
     "api": "answers over an interface",
     "metrics": "self-BLEU",

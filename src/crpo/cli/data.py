@@ -110,7 +110,7 @@ def score(
     responses: Annotated[Path, typer.Argument(help="Answers: task, item, response (creativity_score is not needed).")],
     output: Output,
     use: Annotated[str, typer.Option(help="Signals, separated by commas.")] = "novelty,diversity",
-    embedder: Annotated[str | None, typer.Option(help="minilm, a sentence-transformers hub id, or a folder.")] = None,
+    embedder: Annotated[str | None, typer.Option(help="minilm, character_ngrams, a hub id, or a folder.")] = None,
     language_model: Annotated[str, typer.Option(help="For surprise: hub id or folder.")] = "",
     quality_model: Annotated[str, typer.Option(help="For quality: a learned rater's .npz, hub id or folder.")] = "",
     scale: Annotated[str | None, typer.Option(help="minmax (the paper's), log_minmax or rank.")] = None,

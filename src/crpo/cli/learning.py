@@ -28,7 +28,7 @@ def learn_rater(
     answers: Annotated[Path, typer.Argument(help="Rated answers: task, item, response, and the target.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The rater's file: .npz.")],
     target: Annotated[str, typer.Option(help="Column of people's numbers, more being better.")] = "creativity_score",
-    embedder: Annotated[str | None, typer.Option(help="minilm, a sentence-transformers hub id, or a folder.")] = None,
+    embedder: Annotated[str | None, typer.Option(help="minilm, character_ngrams, a hub id, or a folder.")] = None,
     tasks: Tasks = None,
     json: Json = False,
 ) -> None:

@@ -120,7 +120,7 @@ def evaluate(
     use: Annotated[
         str | None, typer.Option(help="Metrics, separated by commas; by default a run's whose models are given.")
     ] = None,
-    embedder: Annotated[str | None, typer.Option(help="minilm, a sentence-transformers hub id, or a folder.")] = None,
+    embedder: Annotated[str | None, typer.Option(help="minilm, character_ngrams, a hub id, or a folder.")] = None,
     language_model: Annotated[str, typer.Option(help="For surprise: hub id or folder.")] = "",
     quality_model: Annotated[str, typer.Option(help="For quality: a learned rater's .npz, hub id or folder.")] = "",
     people: Annotated[

@@ -62,7 +62,7 @@ class CharacterNgrams:
             return np.zeros((0, 0), np.float32)
         place: dict[str, int] = {}
         rows = [place.setdefault(text.encode("utf-8", "replace").decode("utf-8"), len(place)) for text in texts]
-        found = _hashing(DIMENSION).transform(list(place)).toarray()
+        found = _hashing(DIMENSION).transform(list(place)).astype(np.float32).toarray()
         if progress is not None:
             progress(len(place))
         return found[rows]
@@ -82,6 +82,4 @@ def _hashing(dimension: int) -> Any:
         from sklearn.feature_extraction.text import HashingVectorizer
     except ImportError as error:
         raise needs_extra(f"the embedder {NAME}", "train") from error
-    return HashingVectorizer(
-        analyzer="char_wb", ngram_range=LENGTHS, n_features=dimension, norm="l2", alternate_sign=True, dtype=np.float32
-    )
+    return HashingVectorizer(analyzer="char_wb", ngram_range=LENGTHS, n_features=dimension, alternate_sign=True)

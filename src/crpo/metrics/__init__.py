@@ -31,6 +31,7 @@ METRICS = {
     "common_answers": "crpo.metrics.common_answers:CommonAnswers",
     "statistical_rarity": "crpo.metrics.statistical_rarity:StatisticalRarity",
     "human_distance": "crpo.metrics.human_distance:HumanDistance",
+    "people_score": "crpo.metrics.people_score:PeopleScore",
 }
 
 

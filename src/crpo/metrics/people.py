@@ -17,12 +17,13 @@ from crpo.datasets import read_data
 from crpo.errors import InputError
 from crpo.texts import is_blank, normalise
 
+TRAIN = "train"  # in a column `split`, as crpo.stages.sides has it
 KEYS = (["prompt_id"], ["task", "item", "language"], ["task", "item"], ["item"], ["prompt"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answers:
-    """What people answered to one prompt.
+    """What people answered to one prompt; while a file is unchanged the same object, so that results can be kept by it.
 
     Attributes
     ----------
@@ -30,10 +31,16 @@ class Answers:
         None is blank; one text may be there twice.
     people : ndarray of float (n,)
         How many gave each.
+    scores : ndarray of float (n,)
+        Their creativity scores, score points; NaN where there is none.
+    trained : bool
+        Whether the table says, by a column `split`, that answers to this prompt were trained on.
     """
 
     texts: list[str]
     people: np.ndarray
+    scores: np.ndarray
+    trained: bool
 
 
 def check_given(people: str, metric: str) -> None:
@@ -48,8 +55,9 @@ def people_answers(path: str, samples: pd.DataFrame) -> dict[str, Answers]:
     Parameters
     ----------
     path : str
-        A table with `response`, `given_by` where texts stand for several people, and whatever tells prompts apart: the
-        first of `KEYS` that both tables have (compared without case and spacing). "" gives no answers.
+        A table with `response`, `given_by` where texts stand for several people, `creativity_score` where they are
+        scored, `split` where some were trained on, and whatever tells prompts apart: the first of `KEYS` that both
+        tables have (compared without case and spacing). "" gives no answers.
     samples : DataFrame
 
     Raises
@@ -59,28 +67,39 @@ def people_answers(path: str, samples: pd.DataFrame) -> dict[str, Answers]:
     """
     if not path or samples.empty:
         return {}
-    table = _read(path, Path(path).stat().st_mtime_ns if Path(path).exists() else 0)
+    written = Path(path).stat().st_mtime_ns if Path(path).exists() else 0
+    table = _read(path, written)
     columns = next((keys for keys in KEYS if all(key in table and key in samples for key in keys)), None)
     if columns is None:
         found = f"people's answers {path} and the samples share no column that tells prompts apart"
         raise InputError(found, "Give both task and item, or both prompt_id.")
-    rows_of: dict[tuple[str, ...], list[int]] = {}
-    for row, key in enumerate(_keys(table, columns)):
-        rows_of.setdefault(key, []).append(row)
+    by_key = _by_key(path, written, tuple(columns))
     asked = samples.drop_duplicates("prompt_id")
     places = zip(asked["prompt_id"], _keys(asked, columns), strict=True)
-    return {prompt: _answers(table.iloc[rows_of[key]]) for prompt, key in places if key in rows_of}
+    return {prompt: by_key[key] for prompt, key in places if key in by_key}
+
+
+# Both by the time the file was written: several metrics read it for each model.
+@functools.lru_cache(maxsize=2)
+def _by_key(path: str, written: int, columns: tuple[str, ...]) -> dict[tuple[str, ...], Answers]:
+    table = _read(path, written)
+    rows_of: dict[tuple[str, ...], list[int]] = {}
+    for row, key in enumerate(_keys(table, list(columns))):
+        rows_of.setdefault(key, []).append(row)
+    return {key: _answers(table.iloc[rows]) for key, rows in rows_of.items()}
 
 
 def _answers(own: pd.DataFrame) -> Answers:
-    return Answers(own["response"].tolist(), own["given_by"].to_numpy(float))
+    scores = own["creativity_score"].to_numpy(float) if "creativity_score" in own else np.full(len(own), np.nan)
+    trained = "split" in own and bool((own["split"] == TRAIN).any())
+    return Answers(own["response"].tolist(), own["given_by"].to_numpy(float), scores, trained)
 
 
 def _keys(table: pd.DataFrame, columns: list[str]) -> list[tuple[str, ...]]:
     return list(zip(*([normalise(str(cell)) for cell in table[column]] for column in columns), strict=True))
 
 
-@functools.lru_cache(maxsize=2)  # by the time the file was written: several metrics read it for each model
+@functools.lru_cache(maxsize=2)
 def _read(path: str, _: int) -> pd.DataFrame:
     table = read_data(path, "people's answers")
     table = table[[not is_blank(text) for text in table["response"]]].reset_index(drop=True)

@@ -61,7 +61,7 @@ KINDS = {
     ),
     "answers": TableKind(("task", "item", "response"), {"creativity_score": ANY}),
     "corpus": TableKind(("response",), {}),
-    "people's answers": TableKind(("response",), {"given_by": (1, np.inf)}),
+    "people's answers": TableKind(("response",), {"given_by": (1, np.inf), "creativity_score": ANY}),
     "identified answers": TableKind(
         ("response_id", "prompt_id", "prompt", "response"), {"creativity_score": ANY, "given_by": (1, np.inf)},
         ("response_id", "prompt_id"),
