@@ -37,6 +37,7 @@ ASKED = {
     "7": "Does training on the paper's novelty make answers less original to people's measure, and does the "
     "recommended recipe do better?",
 }  # fmt: skip
+FEWEST_ARMS = 5  # that a correlation is taken of
 
 
 def comparisons_of(question: str) -> list[Comparison]:
@@ -86,10 +87,10 @@ def weighted_models(arms: pd.DataFrame) -> list[str]:
 def rank_correlation(table: pd.DataFrame, *, draws: int = 9999, seed: int = 0) -> tuple[float, float, float, int]:
     """Return Spearman's correlation of gain and quality over arms, its bootstrap interval over arms, and their number.
 
-    The interval is the plain percentile one; draws whose arms are all the same count for nothing. NaN below 3 arms.
+    The interval is the plain percentile one; draws whose arms are all the same count for nothing. NaN below 5 arms.
     """
     own = table.reindex(columns=["gain", "quality"]).dropna().to_numpy(float)
-    if len(own) < 3:
+    if len(own) < FEWEST_ARMS:
         return np.nan, np.nan, np.nan, len(own)
     generator = np.random.Generator(np.random.PCG64(seed))
     drawn = [own[rows] for rows in generator.integers(len(own), size=(draws, len(own)))]

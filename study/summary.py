@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from crpo.report.views import number
@@ -91,8 +92,8 @@ def _apart(rows: pd.DataFrame, side: str) -> str:
 
 
 def _correlated(value: float, low: float, high: float, arms: int) -> str:
-    if arms < 3:
-        return ""
+    if not np.isfinite(value):
+        return f"No correlation of gain and quality: {arms} arms are too few."
     ends = f"[{number(low)}, {number(high)}]"
     return f"Rank correlation of gain and quality over {digits(arms)} arms: {number(value)} {ends}."
 
