@@ -40,6 +40,9 @@ LAYERS = [
     ["report"],
     ["panel"],
     ["stages"],
+    ["step_folders"],
+    ["worker"],
+    ["side_by_side"],
     ["plan", "runs"],
     ["cli"],
 ]
