@@ -3,8 +3,9 @@
     .venv/bin/python study/write_results.py runs/study docs
     .venv/bin/python study/write_results.py runs/study-quick runs/study-quick/results --png
 
-Hand-written interpretation stands in study/findings.md and is put below the short answer. `--people` puts samples of
-people's own answers above those of the arms; they are the data's, so they are left out unless asked for.
+Interpretation written by hand stands in study/findings-NAME.md, NAME being the recipe's, and is put below the short
+answer. `--people` puts samples of people's own answers above those of the arms; they are the data's, so they are left
+out unless asked for.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def page_text(page: Page) -> str:
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, autoescape=False
     )
     captions = {picture.drawing.name: picture.caption for picture in page.pictures}
-    findings = HERE / "findings.md"
+    findings = HERE / f"findings-{page.parts['recipe'].name}.md"
     told = findings.read_text(encoding="utf-8").strip() if findings.exists() else ""
     text = templates.get_template("results.md.jinja").render(captions=captions, findings=told, **page.parts)
     return spaced(text)

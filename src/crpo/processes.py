@@ -29,6 +29,12 @@ def process_count() -> int:
     return _group().get_world_size() if _is_in_group() else 1
 
 
+def threads_for(processes: int) -> int:
+    """Return how many threads each of so many processes should have: its share of the cores we may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // processes)
+
+
 def join_processes() -> None:
     """Join the group a launcher has started, each process on its own device, where one has."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

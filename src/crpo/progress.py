@@ -1,4 +1,4 @@
-"""Progress: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Progress: a bar with the time left on a terminal; plain lines elsewhere, and where several processes speak."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 SECONDS_BETWEEN_LINES = 20.0
+_speaker = ""  # whom this process speaks for, where it is one of several
 
 
 def say(text: str) -> None:
     """Tell the person at the command line something, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    # In one write, so that no other process can speak in between.
+    sys.stderr.write(f"  {_speaker}: {text.strip()}\n" if _speaker else f"{text}\n")
+    sys.stderr.flush()
+
+
+def speak_for(name: str) -> None:
+    """Say from now on, in every line, that it is about `name`, and show no bars: other processes speak, too."""
+    global _speaker
+    _speaker = name
 
 
 @contextmanager
@@ -32,7 +41,7 @@ def track(label: str, total: int) -> Iterator[Callable[..., None]]:
         Call it with the number of units done since the last call and, where there is more to tell, a note: what was
         spent so far, say.
     """
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not _speaker:
         from rich.console import Console
         from rich.progress import Progress
 

@@ -10,10 +10,7 @@ report.html
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
-import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,16 +18,22 @@ from typing import Any
 
 from crpo.errors import InputError, RunInUseError, RunMismatchError, did_you_mean
 from crpo.progress import say
+from crpo.side_by_side import Alone, Workers, workers_for
 from crpo.stages.step import Step
+from crpo.step_folders import finished, key_of
 from crpo.tables import write_whole
-
-FORMAT = 5  # raise it when a stage's code changes its results: everything is then redone
+from crpo.worker import Task
 
 
 def execute(
-    steps: Sequence[Step], folder: Path, *, about: Mapping[str, Any], until: str | None = None, opening: str = ""
-) -> list[str]:
+    steps: Sequence[Step], folder: Path, *, about: Mapping[str, Any], until: str | None = None, opening: str = "",
+    workers: int = 1,
+) -> list[str]:  # fmt: skip
     """Do the steps that are not done, or whose settings or inputs have changed.
+
+    With several workers each step is begun as soon as those it needs are done and one of the workers is free. What is
+    done and why is the same: a run may be begun with one number of workers and go on with another. The number of
+    threads of each may change the last digits of results; `OMP_NUM_THREADS` makes it the same.
 
     Parameters
     ----------
@@ -44,11 +47,14 @@ def execute(
         Do only this step, all of this stage ("train") or of this part of a study ("seed-12"), and what they need.
     opening : str
         A line to say once the folder is ours.
+    workers : int
+        How many processes do steps side by side, each with its share of the cores; 1 is this process alone. A step's
+        work must be picklable for more, and a script that calls this needs `if __name__ == "__main__"`.
 
     Returns
     -------
     list of str
-        Names of the steps that were done now, of those asked for.
+        Names of the steps that were done now, of those asked for, in their order.
 
     Raises
     ------
@@ -56,25 +62,17 @@ def execute(
         When the folder belongs to a recipe of another name (exit code 4).
     RunInUseError
         When another process works in it (exit code 5).
+    Exception
+        What a step raises; those that are being done beside it are finished first.
     """
     with _only_us(folder):
         _claim(folder, about)
         if opening:
             say(opening)
-        done, hashes = [], {}
         steps = needed_for(steps, until)
-        for number, step in enumerate(steps, 1):
-            inputs = {name: folder / name for name in step.needs}
-            key = _key(step, hashes)
-            found = _finished(folder / step.name, key)
-            if found is None:
-                say(f"[{number}/{len(steps)}] {step.name}")
-                start = time.monotonic()
-                found = _do(step, folder / step.name, inputs, key)
-                say(f"  done in {time.monotonic() - start:.0f} s")
-                done.append(step.name)
-            hashes[step.name] = found
-        return done
+        with workers_for(folder, workers) as crew:
+            done = _do_all(steps, folder, crew)
+        return [step.name for step in steps if step.name in done]
 
 
 def stale(steps: Sequence[Step], folder: Path) -> list[str]:
@@ -84,7 +82,7 @@ def stale(steps: Sequence[Step], folder: Path) -> list[str]:
     for step in steps:
         found = None
         if all(name in hashes for name in step.needs):
-            found = _finished(folder / step.name, _key(step, hashes))
+            found = finished(folder / step.name, key_of(step, hashes))
         if found is None:
             names.append(step.name)
         else:
@@ -140,54 +138,38 @@ def _claim(folder: Path, about: Mapping[str, Any]) -> None:
     write_whole(json.dumps(about, indent=2, sort_keys=True, default=str).encode() + b"\n", path)
 
 
-def _key(step: Step, hashes: Mapping[str, str]) -> str:
-    content = {
-        "format": FORMAT, "name": step.name, "settings": step.settings,
-        "needs": {name: hashes[name] for name in step.needs}, "reads": [_hash_of(path) for path in step.reads],
-    }  # fmt: skip
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+def _do_all(steps: Sequence[Step], folder: Path, crew: Alone | Workers) -> set[str]:
+    """Do what is not done, and return its names."""
+    hashes: dict[str, str] = {}
+    done = set()
+    _begin_what_can_be(steps, folder, crew, hashes)
+    while crew.running:
+        task, found = crew.next_done()
+        crew.tell_done(task)
+        hashes[task.step.name] = found
+        done.add(task.step.name)
+        _begin_what_can_be(steps, folder, crew, hashes)
+    assert len(hashes) == len(steps), "a step stands before one that it needs"
+    return done
 
 
-def _finished(folder: Path, key: str) -> str | None:
-    """Return the hash of a step's output when it is there, whole, and made from the same things."""
-    try:
-        done = json.loads((folder / "done.json").read_text(encoding="utf-8"))
-        known, found, sizes = done["key"], done["hash"], done["sizes"].items()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None
-    whole = all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes)
-    return found if whole and known == key else None
+def _begin_what_can_be(steps: Sequence[Step], folder: Path, crew: Alone | Workers, hashes: dict[str, str]) -> None:
+    """Begin steps, in their order, as long as there is room; add the hashes of those that are found done."""
+    for number, step in enumerate(steps, 1):
+        if not crew.has_room:
+            return
+        if step.name in hashes or not _can_begin(step, crew, hashes):
+            continue
+        key = key_of(step, hashes)
+        found = finished(folder / step.name, key)
+        if found is None:
+            say(f"[{number}/{len(steps)}] {step.name}")
+            crew.begin(Task(step, folder / step.name, {name: folder / name for name in step.needs}, key))
+        else:
+            hashes[step.name] = found
 
 
-def _do(step: Step, folder: Path, inputs: Mapping[str, Path], key: str) -> str:
-    # Work happens beside the old result. What a step left unfinished is kept for it only while its key is the same.
-    partial = folder.with_name(f".{folder.name}.partial")
-    if not (partial / "key").exists() or (partial / "key").read_text() != key:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        (partial / "key").write_text(key)
-    step.work(partial, inputs)
-    (partial / "key").unlink()
-    sizes = {str(path.relative_to(partial)): path.stat().st_size for path in _files(partial)}
-    found = _hash_of(partial)
-    write_whole(json.dumps({"key": key, "hash": found, "sizes": sizes}, indent=2).encode(), partial / "done.json")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
-    return found
-
-
-def _files(folder: Path) -> list[Path]:
-    found = (path for path in folder.rglob("*") if path.is_file() and path.name != "done.json")
-    # TensorBoard's files hold clock times: the same training twice must not look like two.
-    return sorted(path for path in found if "tensorboard" not in path.relative_to(folder).parts)
-
-
-def _hash_of(path: Path) -> str:
-    if not path.exists():
-        raise InputError(f"{path} does not exist", "Check the path.")
-    total = hashlib.sha256()
-    for file in [path] if path.is_file() else _files(path):
-        total.update(file.relative_to(path).as_posix().encode() if path.is_dir() else b"")
-        with file.open("rb") as opened:
-            total.update(hashlib.file_digest(opened, "sha256").digest())
-    return total.hexdigest()
+def _can_begin(step: Step, crew: Alone | Workers, hashes: Mapping[str, str]) -> bool:
+    running = [task.step for task in crew.running]
+    beside = any(step.name == other.name or (step.apart and step.apart == other.apart) for other in running)
+    return not beside and all(name in hashes for name in step.needs)

@@ -14,6 +14,7 @@ from typing import IO, Annotated
 import typer
 
 from crpo.errors import CrpoError, InputError, MissingExtraError
+from crpo.processes import threads_for
 
 STRATEGIES = ("ddp", "fsdp", "zero2", "zero3")
 _ERRORS = "CRPO_ERRORS"  # the folder in which processes that we started leave their errors
@@ -47,8 +48,7 @@ def launched(processes: int | None, strategy: str) -> bool:
     if processes is None or "LOCAL_RANK" in os.environ:
         return False
     _check(processes, strategy)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads_for(processes)))
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     with tempfile.TemporaryDirectory() as errors:
         os.environ[_ERRORS] = errors

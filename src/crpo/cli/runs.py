@@ -46,6 +46,12 @@ def run(
         bool, typer.Option("--dry-run", help="List runs and steps with tokens, memory and hours, and stop.")
     ] = False,
     device: Annotated[str | None, typer.Option(help="With --dry-run: a100, h100, h200 or cpu-core.")] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Do independent steps side by side in so many processes, which share cores, memory and the GPU."
+        ),
+    ] = 1,
     json: Json = False,
 ) -> None:
     """Do everything from people's answers to the report; the same command again continues or does nothing.
@@ -73,7 +79,7 @@ def run(
     differing = ", ".join(differences(settings)) or "in no setting"
     opening = f"differs from the paper (--dry-run shows how): {differing}"
     with naming(Path(recipe)):
-        done = execute(steps, folder, about=_about(settings), opening=opening)
+        done = execute(steps, folder, about=_about(settings), opening=opening, workers=workers)
     page = folder / "report" / "report.html"
     if not json and until is None:
         _show_results(folder, list(settings.evaluate.metrics))

@@ -138,7 +138,8 @@ def _generate_step(recipe: Recipe, baseline: Baseline) -> Step:
     settings = {"generate": baseline.section.model_dump(exclude={*NO_RESULT, "generator"}), "generator": drawer}
     tasks = local(recipe.data.tasks or "") if baseline.section.lengths else ()
     reads = (*drawer_files(drawer), *tasks)
-    return Step(baseline.step, partial(_generate, recipe, baseline), settings, (answers_step(recipe),), reads)
+    apart = PAID if baseline.paid else ""  # each counts what the others have used
+    return Step(baseline.step, partial(_generate, recipe, baseline), settings, (answers_step(recipe),), reads, apart)
 
 
 def _generate(recipe: Recipe, baseline: Baseline, out: Path, inputs: Folders) -> None:

@@ -81,6 +81,12 @@ def _named_files(recipe: Recipe) -> tuple[Path, ...]:
     return tuple(path for value in sorted(values) for path in local(value))
 
 
+def records_kept(recipe: Recipe) -> str:
+    """Return what `Step.apart` says of what measures: "records" where judges keep replies in files, else ""."""
+    specs: list[Spec] = [*recipe.score.signals.values(), *recipe.evaluate.metrics.values()]
+    return "records" if any(not isinstance(spec, str) and spec.get("records") for spec in specs) else ""
+
+
 def made_by(arm: Arm) -> tuple[str, ...]:
     """Return the step that makes an arm's model; none where it is not made here."""
     if arm.trained:

@@ -24,6 +24,7 @@ from crpo.plan.inputs import (
     measuring_models,
     model_of,
     read_answers,
+    records_kept,
 )
 from crpo.recipe import Recipe
 from crpo.stages import order
@@ -52,7 +53,8 @@ def evaluate_step(recipe: Recipe, folder: str, seed: int, ruler: Arm) -> Step:
                 "policy": identity(ruler.recipe), "seed": seed}  # fmt: skip
     needs = (f"generate/{folder}", answers_step(recipe), *measures(ruler))
     files = (*measuring_files(ruler), *local(recipe.data.tasks or ""))
-    return Step(f"evaluate/{folder}", partial(_evaluate, recipe, folder, seed, ruler), settings, needs, files)
+    work = partial(_evaluate, recipe, folder, seed, ruler)
+    return Step(f"evaluate/{folder}", work, settings, needs, files, records_kept(recipe))
 
 
 def held_out(answers: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from crpo.plan.inputs import (
     measuring_models,
     model_of,
     read_answers,
+    records_kept,
     reference_needs,
     watched_prompts,
 )
@@ -68,7 +69,7 @@ def _score_step(recipe: Recipe, ruler: Arm) -> Step:
         "policy": identity(ruler.recipe),
     }  # fmt: skip
     needs = (answers_step(recipe), "pair", *measures(ruler))
-    return Step("score", partial(_score, recipe, ruler), signals, needs, measuring_files(ruler))
+    return Step("score", partial(_score, recipe, ruler), signals, needs, measuring_files(ruler), records_kept(recipe))
 
 
 def _weigh_step(arm: Arm) -> Step:

@@ -26,6 +26,8 @@ class Step:
         Earlier steps whose output it reads.
     reads : tuple of Path
         Files outside the run folder it reads; hashed by content.
+    apart : str
+        Steps that name the same thing here are never done side by side: they write one file, or share a budget.
     """
 
     name: str
@@ -33,3 +35,4 @@ class Step:
     settings: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     reads: tuple[Path, ...] = ()
+    apart: str = ""
