@@ -38,7 +38,7 @@ def compared(run: Path) -> pd.DataFrame:
         used = {} if model in UNTRAINED else {"learning_rate": train.learning_rate, "beta": train.beta}
         rows.append({"model": model, **used, **values.loc[str(model)].to_dict()})
     table = pd.DataFrame(rows).set_index("model")
-    near = table["surprise_bits"] <= table.loc[SFT, "surprise_bits"] + STRANGER
+    near = table["surprise_bits"] - values.loc[[SFT], "surprise_bits"].mean() <= STRANGER
     best = table.loc[near & ~table.index.isin(UNTRAINED), "people_score"].idxmax()
     return table.assign(chosen=["yes" if name == best else "" for name in table.index]).reset_index()
 

@@ -12,7 +12,7 @@ from crpo.errors import InputError
 from crpo.grouped import scale_powers_within, scale_within
 from crpo.pairs import pair_weights
 from crpo.progress import say, track
-from crpo.recipe.sections import Lambdas, ScoreSection, WeighSection
+from crpo.recipe.sections import Lambdas, Over, ScoreSection, WeighSection
 from crpo.signals import SIGNALS
 from crpo.stages.language_note import embedder_note
 from crpo.stages.population import Population, members
@@ -49,7 +49,7 @@ def score(
         scored.
     account : DataFrame
     """
-    every = sorted({section.over_of(name) for name in section.signals})
+    every: list[Over] = sorted({section.over_of(name) for name in section.signals})
     answers = answers[np.any([members(answers, pairs, over) for over in every], axis=0)].reset_index(drop=True)
     populations = {over: Population(answers, members(answers, pairs, over)) for over in every}
     if any((spec if isinstance(spec, str) else spec.get("use")) == "novelty" for spec in section.signals.values()):

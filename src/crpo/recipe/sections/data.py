@@ -20,7 +20,7 @@ class DataSection(Section):
     heldout_items: Annotated[int, Field(ge=0)] | Share | dict[str, list[str]] = (
         2  # of every other task: how many, what share of them (drawn by seed), or which
     )
-    leave_out: dict[str, list[str]] = {}  # TASK: [items], used nowhere (TASK: [] is all of them): as for choosing settings
+    leave_out: dict[str, list[str]] = {}  # TASK: [items], used nowhere; TASK: [] is all of them
     leaks: Literal["drop", "error", "keep"] | None = None  # none: drop; error where the table has a split of its own
     near_duplicates: Annotated[float, Field(gt=0, le=1)] | None = None  # cosine similarity that is a leak too (ours)
     merge_duplicates: bool = True  # equal normalised answers to a prompt become one, with their mean score (ours)
